@@ -1,0 +1,17 @@
+export { chunkDocument, type ChunkingOptions } from "./chunk.ts";
+export type { Block, BlockKind, Chunk, ChunkRecord, MediaType, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
+export {
+  ConfigError,
+  DependencyError,
+  DocumentError,
+  errorMessage,
+  InvalidInputError,
+  isMillraceError,
+  MillraceError,
+  type MillraceErrorOptions,
+} from "./errors.ts";
+export type { Filter, FilterValue } from "./filter.ts";
+export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
+export { limits } from "./limits.ts";
+export type { BlobStore, Embedder, EmbeddingSpace, StoredHit, StoreSearch, TokenCounter, VectorStore } from "./ports.ts";
+export { type ProjectName, parseProjectName } from "./project.ts";

@@ -1,0 +1,40 @@
+/**
+ * Every limit of the system by name, unit last. Limits that an operator may change have their default here and their
+ * environment name in `@millrace/runtime`; the rest are properties of the formats and engines underneath.
+ */
+export const limits = {
+  /** Largest accepted source file. */
+  documentBytesMax: 256 * 1024 * 1024,
+  /** Largest parsed text of one document, in UTF-16 code units. */
+  documentCharsMax: 64 * 1024 * 1024,
+  documentPagesMax: 20_000,
+  /** Wall-clock limit for parsing one document. */
+  parseTimeoutMs: 120_000,
+  /** Resident memory limit of one parser process. */
+  parseMemoryBytesMax: 1_536 * 1024 * 1024,
+  chunksPerDocumentMax: 200_000,
+  /** Tokens of one chunk, the model's special tokens included. */
+  chunkTokensMax: 256,
+  chunkTokensOverlap: 32,
+  /** A chunk shorter than this is joined with its neighbour across a heading or page boundary. */
+  chunkTokensMin: 64,
+  /** Milvus VARCHAR limit: bytes of UTF-8 on Milvus, characters on Lite. */
+  chunkBytesMax: 65_535,
+  sourceBytesMax: 1_024,
+  titleCharsMax: 512,
+  metadataBytesMax: 16 * 1024,
+  queryCharsMax: 8_192,
+  topKDefault: 10,
+  topKMax: 200,
+  filterDepthMax: 8,
+  filterConditionsMax: 64,
+  filterValuesMax: 256,
+  /** One write to the vector store, far below the 64 MB gRPC message cap of Milvus. */
+  storeBatchBytesMax: 8 * 1024 * 1024,
+  storeBatchRowsMax: 1_000,
+  requestBodyBytesMax: 64 * 1024,
+  requestTimeoutMs: 30_000,
+  searchCacheTtlSeconds: 600,
+  /** A cache answer that takes longer than this is a miss. */
+  cacheTimeoutMs: 50,
+} as const;

@@ -1,0 +1,79 @@
+import type { MediaType, Metadata } from "@millrace/core";
+
+/** States a user sees. `docs/job-states.md` draws the transitions. */
+export const documentStates = ["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"] as const;
+export type DocumentState = (typeof documentStates)[number];
+
+/** States in which nothing more happens by itself. */
+export const settledStates: ReadonlySet<DocumentState> = new Set<DocumentState>(["live", "empty", "failed", "quarantined", "deleted"]);
+
+export interface DocumentFailure {
+  readonly code: string;
+  readonly message: string;
+  readonly stage: string;
+  readonly retryable: boolean;
+}
+
+/** One document as the ledger knows it. Times are milliseconds since the epoch by the Redis clock. */
+export interface DocumentEntry {
+  readonly documentId: string;
+  readonly source: string;
+  readonly state: DocumentState;
+  readonly mediaType: MediaType | undefined;
+  readonly contentHash: string;
+  readonly bytes: number;
+  /** Where the bytes were read from, so that two folders cannot silently fight for one source name. */
+  readonly origin: string;
+  /** The version being processed; undefined when none is. */
+  readonly pendingGeneration: string | undefined;
+  /** The version that answers queries; undefined before the first and after a delete. */
+  readonly liveGeneration: string | undefined;
+  readonly liveChunks: number;
+  readonly liveTokens: number;
+  readonly title: string;
+  readonly metadata: Metadata;
+  readonly attempts: number;
+  readonly failure: DocumentFailure | undefined;
+  readonly ingestId: string;
+  readonly createdAt: number;
+  readonly updatedAt: number;
+  readonly liveAt: number | undefined;
+  /** Milliseconds per stage of the version that went live last. */
+  readonly timings: Readonly<Record<string, number>>;
+}
+
+/** Rebuilds an entry from the fields of its Redis hash; undefined when there is none. */
+export function documentEntryFrom(documentId: string, fields: Readonly<Record<string, string>>): DocumentEntry | undefined {
+  const state = fields["state"];
+  if (state === undefined) return undefined;
+  return {
+    documentId,
+    source: fields["source"] ?? "",
+    // The hash is written by our own transitions only, so its vocabulary is ours.
+    state: state as DocumentState,
+    mediaType: (fields["mediaType"] || undefined) as MediaType | undefined,
+    contentHash: fields["contentHash"] ?? "",
+    bytes: Number(fields["bytes"] ?? 0),
+    origin: fields["origin"] ?? "",
+    pendingGeneration: fields["pendingGeneration"] || undefined,
+    liveGeneration: fields["liveGeneration"] || undefined,
+    liveChunks: Number(fields["liveChunks"] ?? 0),
+    liveTokens: Number(fields["liveTokens"] ?? 0),
+    title: fields["title"] ?? "",
+    metadata: JSON.parse(fields["metadata"] || "{}") as Metadata,
+    attempts: Number(fields["attempts"] ?? 0),
+    failure: fields["errorCode"]
+      ? {
+          code: fields["errorCode"],
+          message: fields["errorMessage"] ?? "",
+          stage: fields["errorStage"] ?? "",
+          retryable: fields["errorRetryable"] === "1",
+        }
+      : undefined,
+    ingestId: fields["ingestId"] ?? "",
+    createdAt: Number(fields["createdAt"] ?? 0),
+    updatedAt: Number(fields["updatedAt"] ?? 0),
+    liveAt: fields["liveAt"] ? Number(fields["liveAt"]) : undefined,
+    timings: JSON.parse(fields["timings"] || "{}") as Record<string, number>,
+  };
+}

@@ -1,0 +1,312 @@
+import {
+  DependencyError,
+  documentIdOf,
+  errorMessage,
+  type MediaType,
+  type Metadata,
+  type ProjectName,
+  parseProjectName,
+} from "@millrace/core";
+import type { Redis } from "ioredis";
+import { type DocumentEntry, type DocumentFailure, type DocumentState, documentEntryFrom, documentStates } from "./document-entry.ts";
+import { transitions } from "./transitions.ts";
+
+/**
+ * The truth about documents. BullMQ only moves work; whether a document is queued, live or gone, and which generation answers, is decided
+ * here. Keys carry the project as hash tag, so that a project lies in one slot of a Redis Cluster and projects spread over slots.
+ */
+export interface PlanRequest {
+  readonly project: ProjectName;
+  readonly source: string;
+  readonly contentHash: string;
+  readonly fingerprint: string;
+  readonly mediaType: MediaType;
+  readonly bytes: number;
+  readonly origin: string;
+  readonly ingestId: string;
+  /** Process again although nothing changed, or although the same bytes failed for good. */
+  readonly force?: boolean;
+}
+
+export interface PlanResult {
+  readonly documentId: string;
+  /** `failed`: the same bytes failed for good before; the entry says why. */
+  readonly outcome: "added" | "updated" | "unchanged" | "failed";
+  /** To be enqueued when added or updated. */
+  readonly generation: string;
+}
+
+export interface RejectRequest {
+  readonly project: ProjectName;
+  readonly source: string;
+  readonly bytes: number;
+  readonly origin: string;
+  readonly ingestId: string;
+  readonly failure: DocumentFailure;
+}
+
+/** A pending generation of a document: what a job is about. */
+export interface GenerationRef {
+  readonly project: ProjectName;
+  readonly documentId: string;
+  readonly generation: string;
+}
+
+export interface LiveVersion {
+  readonly chunks: number;
+  readonly tokens: number;
+  readonly title: string;
+  readonly metadata: Metadata;
+  readonly timings: Readonly<Record<string, number>>;
+}
+
+/** Rows in the vector store that nothing refers to any more. */
+export interface GarbageEntry extends GenerationRef {
+  readonly chunks: number;
+}
+
+export interface ListRequest {
+  readonly project: ProjectName;
+  readonly state?: DocumentState;
+  /** Only sources that begin with this. */
+  readonly sourcePrefix?: string;
+  /** `next` of the page before. */
+  readonly cursor?: string;
+  readonly limit: number;
+}
+
+/** What happened to one document, as told to the ingest run that asked for it. */
+export interface LedgerEvent {
+  /** Stream id; pass the last one seen to go on from there. */
+  readonly eventId: string;
+  readonly documentId: string;
+  readonly source: string;
+  /** A DocumentState, `retrying`, or `superseded` (a later ingest or a delete took over). */
+  readonly state: DocumentState | "retrying" | "superseded";
+  readonly bytes: number;
+  readonly chunks: number;
+  readonly tokens: number;
+  readonly code: string;
+  readonly message: string;
+}
+
+const projectsKey = "millrace:projects";
+
+export class Ledger {
+  readonly #redis: Redis;
+
+  constructor(redis: Redis) {
+    this.#redis = redis;
+  }
+
+  /** @throws DependencyError `ledger.unavailable`, as every method here */
+  async plan(request: PlanRequest): Promise<PlanResult> {
+    const { project, source } = request;
+    const documentId = documentIdOf(project, source);
+    // In a slot of its own, hence not part of the script; written first, a crash between leaves an empty project.
+    await this.#call((redis) => redis.sadd(projectsKey, project));
+    const [outcome, generation] = (await this.#run("plan", project, documentId, [
+      source,
+      request.contentHash,
+      request.fingerprint,
+      request.mediaType,
+      request.bytes,
+      request.origin,
+      request.ingestId,
+      request.force === true ? 1 : 0,
+    ])) as [PlanResult["outcome"], string];
+    return { documentId, outcome, generation };
+  }
+
+  async reject(request: RejectRequest): Promise<string> {
+    const { project, source, failure } = request;
+    const documentId = documentIdOf(project, source);
+    await this.#call((redis) => redis.sadd(projectsKey, project));
+    await this.#run("reject", project, documentId, [
+      source,
+      request.bytes,
+      request.origin,
+      request.ingestId,
+      failure.code,
+      failure.message,
+      failure.stage,
+      failure.retryable ? 1 : 0,
+    ]);
+    return documentId;
+  }
+
+  /** False when superseded: the caller stops, its work is no longer wanted. */
+  async advance(
+    ref: GenerationRef,
+    state: "parsing" | "embedding" | "writing",
+    options: { chunks?: number; newAttempt?: boolean } = {},
+  ): Promise<boolean> {
+    const reply = await this.#run("advance", ref.project, ref.documentId, [
+      ref.generation,
+      state,
+      options.chunks ?? "",
+      options.newAttempt === true ? 1 : 0,
+    ]);
+    return reply === 1;
+  }
+
+  /** True when the generation is live now, by this call or an earlier one; false when superseded. */
+  async switchLive(ref: GenerationRef, version: LiveVersion): Promise<boolean> {
+    const { chunks, tokens, title, metadata, timings } = version;
+    const reply = await this.#run("switchLive", ref.project, ref.documentId, [
+      ref.generation,
+      chunks,
+      tokens,
+      title,
+      JSON.stringify(metadata),
+      JSON.stringify(timings),
+    ]);
+    return reply !== 0;
+  }
+
+  /** `finalState` undefined: the job will be tried again. False when superseded. */
+  async fail(ref: GenerationRef, failure: DocumentFailure, finalState: "failed" | "quarantined" | undefined): Promise<boolean> {
+    const { code, message, stage, retryable } = failure;
+    const reply = await this.#run("fail", ref.project, ref.documentId, [
+      ref.generation,
+      code,
+      message,
+      stage,
+      retryable ? 1 : 0,
+      finalState ?? "",
+    ]);
+    return reply === 1;
+  }
+
+  /** True when there was such a document. When it resolves, no query returns the document any more. */
+  async remove(project: ProjectName, documentId: string): Promise<boolean> {
+    return (await this.#run("remove", project, documentId, [])) === 1;
+  }
+
+  async get(project: ProjectName, documentId: string): Promise<DocumentEntry | undefined> {
+    return documentEntryFrom(documentId, await this.#call((redis) => redis.hgetall(documentKey(project, documentId))));
+  }
+
+  async getMany(project: ProjectName, documentIds: readonly string[]): Promise<(DocumentEntry | undefined)[]> {
+    const replies = await this.#pipeline(documentIds.map((documentId) => ["hgetall", documentKey(project, documentId)]));
+    return documentIds.map((documentId, index) => documentEntryFrom(documentId, replies[index] as Record<string, string>));
+  }
+
+  /** documentId -> the generation that answers. Documents without one are absent. One round trip. */
+  async liveGenerations(project: ProjectName, documentIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    if (documentIds.length === 0) return new Map();
+    const replies = await this.#pipeline(documentIds.map((documentId) => ["hget", documentKey(project, documentId), "liveGeneration"]));
+    return new Map(documentIds.flatMap((documentId, index) => (replies[index] ? [[documentId, String(replies[index])] as const] : [])));
+  }
+
+  /** Changes whenever an answer of this project may have changed; part of every cache key. */
+  async epoch(project: ProjectName): Promise<string> {
+    return (await this.#call((redis) => redis.get(projectKey(project, "epoch")))) ?? "0";
+  }
+
+  /** Ordered by source (by state, then source, when a state is given). */
+  async list(request: ListRequest): Promise<{ entries: DocumentEntry[]; next: string | undefined }> {
+    const { project, state, sourcePrefix = "", cursor, limit } = request;
+    const key = projectKey(project, state === undefined ? "sources" : "states");
+    const prefix = state === undefined ? sourcePrefix : `${state}\0${sourcePrefix}`;
+    const from = cursor === undefined ? `[${prefix}` : `(${Buffer.from(cursor, "base64url").toString()}`;
+    // 0xff never occurs in UTF-8, so it ends the range after everything with this prefix.
+    const to = Buffer.concat([Buffer.from(`[${prefix}`), Buffer.from([0xff])]);
+    const members = await this.#call((redis) => redis.zrangebylex(key, from, to, "LIMIT", 0, limit));
+    const documentIds = members.map((member) => member.slice(member.lastIndexOf("\0") + 1));
+    const entries = (await this.getMany(project, documentIds)).filter((entry) => entry !== undefined);
+    const last = members.length === limit ? members.at(-1) : undefined;
+    return { entries, next: last === undefined ? undefined : Buffer.from(last).toString("base64url") };
+  }
+
+  async countByState(project: ProjectName): Promise<Readonly<Record<DocumentState, number>>> {
+    const key = projectKey(project, "states");
+    const replies = await this.#pipeline(documentStates.map((state) => ["zlexcount", key, `[${state}\0`, `(${state}\x01`]));
+    return Object.fromEntries(documentStates.map((state, index) => [state, Number(replies[index])])) as Record<DocumentState, number>;
+  }
+
+  async projects(): Promise<ProjectName[]> {
+    return (await this.#call((redis) => redis.smembers(projectsKey))).sort().map(parseProjectName);
+  }
+
+  async garbage(project: ProjectName, limit: number): Promise<GarbageEntry[]> {
+    const [, fields] = await this.#call((redis) => redis.hscan(projectKey(project, "garbage"), 0, "COUNT", limit));
+    const entries: GarbageEntry[] = [];
+    for (let index = 0; index + 1 < fields.length; index += 2) {
+      const [documentId = "", generation = ""] = (fields[index] ?? "").split(":");
+      entries.push({ project, documentId, generation, chunks: Number(fields[index + 1]) });
+    }
+    return entries;
+  }
+
+  /** To be called when the rows of the entry are gone. */
+  async dropGarbage(entry: GarbageEntry): Promise<void> {
+    await this.#call((redis) => redis.hdel(projectKey(entry.project, "garbage"), `${entry.documentId}:${entry.generation}`));
+  }
+
+  /**
+   * Events of an ingest run after `lastEventId` ("0" = from the start), waiting up to `blockMs` for the first. Blocks the connection:
+   * give this ledger one of its own.
+   */
+  async readEvents(project: ProjectName, ingestId: string, lastEventId: string, blockMs: number): Promise<LedgerEvent[]> {
+    const reply = await this.#call((redis) =>
+      redis.xread("COUNT", 1_000, "BLOCK", blockMs, "STREAMS", `${projectKey(project, "ingest")}:${ingestId}`, lastEventId),
+    );
+    return (reply?.[0]?.[1] ?? []).map(([eventId, flat]) => {
+      const fields = new Map<string, string>();
+      for (let index = 0; index + 1 < flat.length; index += 2) fields.set(flat[index] ?? "", flat[index + 1] ?? "");
+      return {
+        eventId,
+        documentId: fields.get("documentId") ?? "",
+        source: fields.get("source") ?? "",
+        state: (fields.get("state") ?? "") as LedgerEvent["state"],
+        bytes: Number(fields.get("bytes") ?? 0),
+        chunks: Number(fields.get("chunks") ?? 0),
+        tokens: Number(fields.get("tokens") ?? 0),
+        code: fields.get("code") ?? "",
+        message: fields.get("message") ?? "",
+      };
+    });
+  }
+
+  #run(name: keyof typeof transitions, project: ProjectName, documentId: string, args: readonly (string | number)[]): Promise<unknown> {
+    const keys = [
+      documentKey(project, documentId),
+      ...["sources", "states", "epoch", "garbage", "sequence"].map((part) => projectKey(project, part)),
+      `${projectKey(project, "ingest")}:`,
+    ];
+    // EVAL with the text rather than EVALSHA: nothing to recover after a failover or SCRIPT FLUSH, and Redis compiles a text once anyway.
+    return this.#call((redis) => redis.eval(transitions[name], keys.length, ...keys, documentId, ...args));
+  }
+
+  async #pipeline(commands: string[][]): Promise<unknown[]> {
+    const replies = await this.#call((redis) => redis.pipeline(commands).exec());
+    return (replies ?? []).map(([error, value]) => {
+      if (error !== null) throw unavailable(error);
+      return value;
+    });
+  }
+
+  async #call<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
+    try {
+      return await command(this.#redis);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+}
+
+function projectKey(project: ProjectName, part: string): string {
+  return `millrace:{${project}}:${part}`;
+}
+
+function documentKey(project: ProjectName, documentId: string): string {
+  return `${projectKey(project, "doc")}:${documentId}`;
+}
+
+function unavailable(error: unknown): DependencyError {
+  return new DependencyError("ledger.unavailable", `The queue Redis failed: ${errorMessage(error)}`, {
+    cause: error,
+    hint: "Is it running? See `millrace status`.",
+  });
+}

@@ -1,0 +1,50 @@
+import { parseProjectName } from "@millrace/core";
+import { z } from "zod";
+
+/**
+ * Every queue with the shape of its jobs and how they are retried and kept; producer and worker both read it. A job is a reference of some
+ * hundred bytes: the ledger has the facts, the blob store the bytes. Correctness never rests on a job's id, attempts or retention.
+ *
+ * `attempts` are those of temporary failures (a dependency is down): with exponential backoff they reach over half an hour of outage. Crashes of a worker
+ * have BullMQ's own budget of stalls, set high, since a healthy document must survive them.
+ */
+const project = z.string().transform(parseProjectName);
+
+export const queuePrefix = "{millrace}";
+
+export const catalog = {
+  documents: {
+    schema: z.object({
+      version: z.literal(1),
+      project,
+      documentId: z.string().length(32),
+      generation: z.string().min(8),
+      /** W3C trace context of the request that caused it. */
+      traceparent: z.string().optional(),
+    }),
+    options: {
+      attempts: 10,
+      backoff: { type: "exponential", delay: 2_000, jitter: 0.5 },
+      removeOnComplete: { age: 3_600, count: 1_000 },
+      removeOnFail: { age: 7 * 86_400, count: 10_000 },
+    },
+  },
+  maintenance: {
+    schema: z.object({ version: z.literal(1), project }),
+    options: {
+      attempts: 5,
+      backoff: { type: "exponential", delay: 5_000, jitter: 0.5 },
+      removeOnComplete: { age: 3_600, count: 100 },
+      removeOnFail: { age: 7 * 86_400, count: 1_000 },
+    },
+  },
+} as const;
+
+export type QueueName = keyof typeof catalog;
+export const queueNames: readonly QueueName[] = ["documents", "maintenance"];
+
+/** What a worker receives, after validation. */
+export type JobData<Name extends QueueName> = z.output<(typeof catalog)[Name]["schema"]>;
+
+/** Seconds that a worker may be silent before its jobs are given to another, and how often that is looked for. */
+export const stallSettings = { lockDuration: 60_000, stalledInterval: 15_000, maxStalledCount: 20 } as const;

@@ -1,0 +1,3 @@
+export { type JobData, type QueueName, queueNames } from "./catalog.ts";
+export { Consumer, type ConsumerOptions, type JobContext } from "./consumer.ts";
+export { Producer, type QueueCounts } from "./producer.ts";

@@ -1,0 +1,251 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { DependencyError, errorMessage, MillraceError } from "@millrace/core";
+
+/**
+ * Child processes that answer one request at a time. Work that blocks (inference) or may misbehave (parsing hostile files)
+ * runs there: the parent's event loop stays free, and a crash, a hang or a leak costs one request, not the service.
+ * Processes rather than worker threads: a native crash in a thread takes the whole process with it, and a thread's memory cannot be
+ * limited or given back.
+ *
+ * A child is started at the first request that finds none free, and lives until it fails, is recycled, or the pool closes.
+ */
+export interface ChildPoolOptions {
+  /** Compiled module that calls `serveChildRequests`. */
+  readonly entry: URL;
+  /** Children at most, and so requests in flight at most; further requests wait in order. */
+  readonly size: number;
+  readonly args?: readonly string[];
+  /** V8 heap limit of a child, MiB. */
+  readonly heapMegabytesMax?: number;
+  /** A child whose resident memory exceeds this is killed, and its request fails with `child.out_of_memory`. Linux only; elsewhere the heap limit stands alone. */
+  readonly memoryBytesMax?: number;
+  /** Requests after which an idle child is replaced, so that slow leaks end. */
+  readonly requestsPerChildMax?: number;
+}
+
+export interface ChildRequestOptions {
+  readonly signal: AbortSignal;
+  /** The child is killed when it has not answered after this time, counted from when it received the request. */
+  readonly timeoutMs: number;
+}
+
+interface Waiting {
+  readonly message: unknown;
+  readonly options: ChildRequestOptions;
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: Error) => void;
+}
+
+interface Child {
+  readonly process: ChildProcess;
+  served: number;
+  current: (Waiting & { timer: NodeJS.Timeout }) | undefined;
+  /** Why we killed it, where we did. */
+  killedFor: MillraceError | undefined;
+  stderrTail: string;
+}
+
+interface Reply {
+  readonly value?: unknown;
+  readonly error?: { readonly code: string; readonly message: string; readonly retryable: boolean; readonly hint: string | undefined };
+}
+
+const memoryPollMs = 100;
+
+export class ChildPool {
+  readonly #options: ChildPoolOptions;
+  readonly #children = new Set<Child>();
+  readonly #waiting: Waiting[] = [];
+  #memoryTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: ChildPoolOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @throws DependencyError `child.timeout`, `child.out_of_memory`, `child.crashed` (the child died), `child.closed`;
+   *   the rebuilt MillraceError when the child's handler threw one; the signal's reason when aborted
+   */
+  request<T>(message: unknown, options: ChildRequestOptions): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.#closed) return reject(new DependencyError("child.closed", "The process pool is closed"));
+      if (options.signal.aborted) return reject(options.signal.reason as Error);
+      const waiting: Waiting = { message, options, resolve, reject };
+      // An aborted request leaves the queue at once; one already in a child is left to finish there, its answer unused.
+      const onAbort = (): void => {
+        const index = this.#waiting.indexOf(waiting);
+        if (index >= 0) this.#waiting.splice(index, 1);
+        reject(options.signal.reason as Error);
+      };
+      options.signal.addEventListener("abort", onAbort, { once: true });
+      const settle =
+        <A>(then: (argument: A) => void) =>
+        (argument: A): void => {
+          options.signal.removeEventListener("abort", onAbort);
+          then(argument);
+        };
+      this.#waiting.push({ ...waiting, resolve: settle(resolve as (value: never) => void), reject: settle(reject) });
+      this.#dispatch();
+    });
+  }
+
+  /** Kills every child; requests in flight or waiting fail with `child.closed`. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#memoryTimer);
+    const closed = new DependencyError("child.closed", "The process pool was closed");
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(closed);
+    await Promise.all(
+      [...this.#children].map(
+        (child) =>
+          new Promise<void>((done) => {
+            child.process.once("exit", () => done());
+            this.#kill(child, closed);
+          }),
+      ),
+    );
+  }
+
+  /** Process ids of the living children, for memory accounting. */
+  pids(): number[] {
+    return [...this.#children].flatMap((child) => child.process.pid ?? []);
+  }
+
+  #dispatch(): void {
+    while (this.#waiting.length > 0) {
+      const child =
+        [...this.#children].find((candidate) => candidate.current === undefined && candidate.killedFor === undefined) ?? this.#spawn();
+      if (child === undefined) return;
+      const next = this.#waiting.shift() as Waiting;
+      const timer = setTimeout(() => {
+        this.#kill(child, new DependencyError("child.timeout", `No answer within ${next.options.timeoutMs} ms`));
+      }, next.options.timeoutMs);
+      child.current = { ...next, timer };
+      child.process.send(next.message as object, (error) => {
+        if (error !== null) this.#kill(child, new DependencyError("child.crashed", errorMessage(error), { cause: error }));
+      });
+    }
+  }
+
+  #spawn(): Child | undefined {
+    if (this.#closed || this.#children.size >= this.#options.size) return undefined;
+    const { entry, args = [], heapMegabytesMax } = this.#options;
+    const process_ = fork(fileURLToPath(entry), [...args], {
+      // Typed arrays cross without being turned into JSON.
+      serialization: "advanced",
+      execArgv: heapMegabytesMax === undefined ? [] : [`--max-old-space-size=${heapMegabytesMax}`],
+      // A child gets no configuration and no secrets from the environment.
+      env: {},
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    const child: Child = { process: process_, served: 0, current: undefined, killedFor: undefined, stderrTail: "" };
+    this.#children.add(child);
+    process_.stderr?.on("data", (data: Buffer) => {
+      child.stderrTail = (child.stderrTail + data.toString()).slice(-2_000);
+    });
+    process_.on("message", (reply: Reply) => this.#onReply(child, reply));
+    process_.on("error", () => undefined); // always followed by "exit" or a failed send
+    process_.on("exit", (code, signal) => this.#onExit(child, code, signal));
+    if (this.#options.memoryBytesMax !== undefined && this.#memoryTimer === undefined) {
+      this.#memoryTimer = setInterval(() => void this.#checkMemory(), memoryPollMs).unref();
+    }
+    return child;
+  }
+
+  #onReply(child: Child, reply: Reply): void {
+    const current = child.current;
+    if (current === undefined) return;
+    clearTimeout(current.timer);
+    child.current = undefined;
+    child.served++;
+    if (reply.error === undefined) current.resolve(reply.value as never);
+    else
+      current.reject(
+        new MillraceError(
+          reply.error.code,
+          reply.error.message,
+          reply.error.retryable,
+          reply.error.hint === undefined ? {} : { hint: reply.error.hint },
+        ),
+      );
+    if (child.served >= (this.#options.requestsPerChildMax ?? Number.POSITIVE_INFINITY)) {
+      this.#kill(child, new DependencyError("child.closed", "Recycled"));
+    }
+    this.#dispatch();
+  }
+
+  #onExit(child: Child, code: number | null, signal: NodeJS.Signals | null): void {
+    this.#children.delete(child);
+    const current = child.current;
+    if (current !== undefined) {
+      clearTimeout(current.timer);
+      current.reject(child.killedFor ?? exitError(child, code, signal));
+    }
+    this.#dispatch();
+  }
+
+  #kill(child: Child, reason: MillraceError): void {
+    child.killedFor ??= reason;
+    child.process.kill("SIGKILL");
+  }
+
+  async #checkMemory(): Promise<void> {
+    const bytesMax = this.#options.memoryBytesMax as number;
+    for (const child of this.#children) {
+      const bytes = await residentBytes(child.process.pid);
+      if (bytes > bytesMax) {
+        const mebibytes = Math.round(bytesMax / 1_048_576);
+        this.#kill(child, new DependencyError("child.out_of_memory", `More than ${mebibytes} MiB of memory needed`));
+      }
+    }
+  }
+}
+
+function exitError(child: Child, code: number | null, signal: NodeJS.Signals | null): MillraceError {
+  // V8 aborts when its heap limit is reached; the message on stderr tells it from other aborts.
+  if (/heap out of memory|Array buffer allocation failed/i.test(child.stderrTail)) {
+    return new DependencyError("child.out_of_memory", "The heap limit was reached");
+  }
+  const tail = child.stderrTail.trim().split("\n").at(-1) ?? "";
+  return new DependencyError("child.crashed", `The process ended with ${signal ?? `code ${code}`}${tail === "" ? "" : `: ${tail}`}`);
+}
+
+/** Resident bytes of a process from /proc; 0 where that does not exist. */
+async function residentBytes(pid: number | undefined): Promise<number> {
+  try {
+    const pages = (await readFile(`/proc/${pid}/statm`, "utf8")).split(" ")[1];
+    return Number(pages) * 4_096;
+  } catch {
+    return 0; // no procfs here, or the process has just ended
+  }
+}
+
+/**
+ * The child's side: answers each message with the handler's value or error. When the parent is gone, so is the reason to live.
+ */
+export function serveChildRequests(handler: (message: never) => Promise<unknown>): void {
+  const send = (reply: Reply): void => void process.send?.(reply);
+  process.on("message", (message) => {
+    handler(message as never).then(
+      (value) => send({ value }),
+      (error: unknown) => {
+        const known = error instanceof MillraceError ? error : undefined;
+        send({
+          error: {
+            code: known?.code ?? "child.failed",
+            message: errorMessage(error),
+            retryable: known?.retryable ?? false,
+            hint: known?.hint,
+          },
+        });
+      },
+    );
+  });
+  process.on("disconnect", () => process.exit(0));
+  // Ctrl-C in a terminal signals the whole process group; the parent decides when its children end.
+  process.on("SIGINT", () => undefined);
+  process.on("SIGTERM", () => undefined);
+}

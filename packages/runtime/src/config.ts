@@ -1,0 +1,125 @@
+import { homedir } from "node:os";
+import { join, resolve } from "node:path";
+import { ConfigError, limits } from "@millrace/core";
+import { z } from "zod";
+
+/**
+ * The only reader of the environment. One schema, one `loadConfig(env)`, called once per entry point; the rest of the system
+ * receives plain values. `.env.example` is tested against this schema.
+ */
+const port = z.coerce.number().int().min(0).max(65_535);
+const optionalText = z
+  .string()
+  .optional()
+  .transform((value) => (value === undefined || value === "" ? undefined : value));
+
+export const environmentSchema = z.object({
+  MILLRACE_HOME: optionalText,
+  MILLRACE_RUNTIME: optionalText,
+  MILLRACE_PORT: port.default(7171),
+  MILLRACE_DASHBOARD_PORT: port.default(7172),
+  MILLRACE_HOST: z.string().min(1).default("127.0.0.1"),
+  REDIS_QUEUE_URL: optionalText,
+  REDIS_CACHE_URL: optionalText,
+  MILVUS_ADDRESS: optionalText,
+  MILVUS_TOKEN: optionalText,
+  /** 0 lets the operating system choose a free port; the choice is kept in MILLRACE_HOME/run. */
+  MILLRACE_REDIS_QUEUE_PORT: port.default(0),
+  MILLRACE_REDIS_CACHE_PORT: port.default(0),
+  MILLRACE_MILVUS_PORT: port.default(0),
+  MILLRACE_CACHE_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(1_048_576)
+    .default(128 * 1024 * 1024),
+  MILLRACE_MODEL: optionalText,
+  MILLRACE_MODEL_DTYPE: z.enum(["fp32", "int8"]).default("int8"),
+  MILLRACE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
+  MILLRACE_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(8),
+  MILLRACE_DOCUMENT_BYTES_MAX: z.coerce.number().int().min(1).default(limits.documentBytesMax),
+  MILLRACE_PARSE_TIMEOUT_MS: z.coerce.number().int().min(100).default(limits.parseTimeoutMs),
+  MILLRACE_PARSE_MEMORY_BYTES_MAX: z.coerce
+    .number()
+    .int()
+    .min(64 * 1024 * 1024)
+    .default(limits.parseMemoryBytesMax),
+  MILLRACE_CHUNK_TOKENS_MAX: z.coerce.number().int().min(16).max(8_192).default(limits.chunkTokensMax),
+  MILLRACE_CHUNK_TOKENS_OVERLAP: z.coerce.number().int().min(0).max(4_096).default(limits.chunkTokensOverlap),
+  MILLRACE_SEARCH_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.searchCacheTtlSeconds),
+  MILLRACE_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
+});
+
+export interface Config {
+  /** Data, sockets, keys and logs of this installation. */
+  readonly home: string;
+  /** The private Python environment and the built models; several homes may share one. */
+  readonly runtime: string;
+  readonly host: string;
+  readonly port: number;
+  readonly dashboardPort: number;
+  /** Unset: the embedded stack provides it. */
+  readonly redisQueueUrl: string | undefined;
+  readonly redisCacheUrl: string | undefined;
+  readonly milvusAddress: string | undefined;
+  readonly milvusToken: string | undefined;
+  readonly embedded: {
+    readonly redisQueuePort: number;
+    readonly redisCachePort: number;
+    readonly milvusPort: number;
+    readonly cacheBytesMax: number;
+  };
+  readonly model: { readonly path: string; readonly dtype: "fp32" | "int8" };
+  readonly workers: number;
+  readonly workerConcurrency: number;
+  readonly documentBytesMax: number;
+  readonly parse: { readonly timeoutMs: number; readonly memoryBytesMax: number };
+  readonly chunking: { readonly tokensMax: number; readonly tokensOverlap: number; readonly tokensMin: number };
+  readonly searchCacheTtlSeconds: number;
+  readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
+}
+
+/** @throws ConfigError `config.invalid` naming every wrong variable at once */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const parsed = environmentSchema.safeParse(env);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`);
+    throw new ConfigError("config.invalid", `Wrong configuration:\n  ${problems.join("\n  ")}`, {
+      hint: "See .env.example for every variable and its default.",
+    });
+  }
+  const e = parsed.data;
+  const home = resolve(e.MILLRACE_HOME ?? join(homedir(), ".millrace"));
+  const runtime = resolve(e.MILLRACE_RUNTIME ?? join(home, "runtime"));
+  if (e.MILLRACE_CHUNK_TOKENS_OVERLAP * 2 > e.MILLRACE_CHUNK_TOKENS_MAX) {
+    throw new ConfigError("config.invalid", "MILLRACE_CHUNK_TOKENS_OVERLAP is more than half of MILLRACE_CHUNK_TOKENS_MAX");
+  }
+  return {
+    home,
+    runtime,
+    host: e.MILLRACE_HOST,
+    port: e.MILLRACE_PORT,
+    dashboardPort: e.MILLRACE_DASHBOARD_PORT,
+    redisQueueUrl: e.REDIS_QUEUE_URL,
+    redisCacheUrl: e.REDIS_CACHE_URL,
+    milvusAddress: e.MILVUS_ADDRESS,
+    milvusToken: e.MILVUS_TOKEN,
+    embedded: {
+      redisQueuePort: e.MILLRACE_REDIS_QUEUE_PORT,
+      redisCachePort: e.MILLRACE_REDIS_CACHE_PORT,
+      milvusPort: e.MILLRACE_MILVUS_PORT,
+      cacheBytesMax: e.MILLRACE_CACHE_BYTES_MAX,
+    },
+    model: { path: e.MILLRACE_MODEL ?? join(runtime, "models", "all-MiniLM-L6-v2"), dtype: e.MILLRACE_MODEL_DTYPE },
+    workers: e.MILLRACE_WORKERS,
+    workerConcurrency: e.MILLRACE_WORKER_CONCURRENCY,
+    documentBytesMax: e.MILLRACE_DOCUMENT_BYTES_MAX,
+    parse: { timeoutMs: e.MILLRACE_PARSE_TIMEOUT_MS, memoryBytesMax: e.MILLRACE_PARSE_MEMORY_BYTES_MAX },
+    chunking: {
+      tokensMax: e.MILLRACE_CHUNK_TOKENS_MAX,
+      tokensOverlap: e.MILLRACE_CHUNK_TOKENS_OVERLAP,
+      tokensMin: Math.min(limits.chunkTokensMin, Math.floor(e.MILLRACE_CHUNK_TOKENS_MAX / 4)),
+    },
+    searchCacheTtlSeconds: e.MILLRACE_SEARCH_CACHE_TTL_SECONDS,
+    logLevel: e.MILLRACE_LOG_LEVEL,
+  };
+}

@@ -1,0 +1,55 @@
+import { ConfigError, DependencyError, errorMessage } from "@millrace/core";
+import { Redis } from "ioredis";
+
+/**
+ * Connection settings per role. The queue connection of a service fails fast (a caller waits for the answer); a BullMQ worker's
+ * must retry for ever (`maxRetriesPerRequest: null`, BullMQ insists on it). The cache connection never queues while offline:
+ * a broken cache is a miss now, not an answer later.
+ */
+export type RedisRole = "queue" | "worker" | "cache";
+
+const roleOptions = {
+  queue: { maxRetriesPerRequest: 2, connectTimeout: 5_000, commandTimeout: 10_000 },
+  worker: { maxRetriesPerRequest: null, connectTimeout: 5_000 },
+  cache: { maxRetriesPerRequest: 0, enableOfflineQueue: false, connectTimeout: 1_000, enableAutoPipelining: true },
+} as const satisfies Record<RedisRole, object>;
+
+/** Not yet connected when returned; ioredis connects and reconnects in the background with at most 2 s between tries. */
+export function connectRedis(url: string, role: RedisRole, onError: (error: Error) => void): Redis {
+  const redis = new Redis(url, {
+    ...roleOptions[role],
+    retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 6), 2_000),
+    // A replica that was just demoted answers READONLY: reconnect, so that a failover is followed.
+    reconnectOnError: (error) => error.message.startsWith("READONLY"),
+  });
+  redis.on("error", onError);
+  return redis;
+}
+
+/**
+ * The queue Redis holds jobs and the ledger: an eviction would lose documents silently, so it is refused at start.
+ * @throws ConfigError `redis.evicts` | DependencyError `redis.unavailable`
+ */
+export async function assertQueueRedisSafe(redis: Redis): Promise<{ appendOnly: boolean }> {
+  let info: string;
+  try {
+    info = await redis.info();
+  } catch (error) {
+    throw new DependencyError("redis.unavailable", `The queue Redis does not answer: ${errorMessage(error)}`, {
+      cause: error,
+      hint: "Start it, or correct REDIS_QUEUE_URL.",
+    });
+  }
+  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*)$`, "m").exec(info)?.[1]?.trim();
+  const policy = field("maxmemory_policy");
+  if (policy !== "noeviction") {
+    throw new ConfigError(
+      "redis.evicts",
+      `The queue Redis may evict jobs and documents: its maxmemory-policy is "${policy ?? "unknown"}"`,
+      {
+        hint: "Set maxmemory-policy noeviction on it, and give the cache its own instance in REDIS_CACHE_URL.",
+      },
+    );
+  }
+  return { appendOnly: field("aof_enabled") === "1" };
+}

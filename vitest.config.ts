@@ -1,0 +1,23 @@
+import { fileURLToPath } from "node:url";
+import { defineConfig } from "vitest/config";
+
+/** Tests run on the sources; only what a test spawns (children, the command) comes from dist, so integration needs a build. */
+const source = fileURLToPath(new URL("./packages/", import.meta.url));
+const resolve = { alias: [{ find: /^@millrace\/([a-z-]+)$/, replacement: `${source}$1/src/index.ts` }] };
+
+export default defineConfig({
+  test: {
+    projects: [
+      { resolve, test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts"] } },
+      {
+        resolve,
+        test: {
+          name: "integration",
+          include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "infra/test/**/*.test.ts"],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
+      },
+    ],
+  },
+});
