@@ -99,12 +99,21 @@ def write_int8(fp32: Path, path: Path) -> None:
     """Weights of every matrix product as signed bytes with a scale per output channel; activations are quantised while running."""
     import logging
 
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     logging.getLogger().setLevel(logging.ERROR)  # it recommends a pre-processing step that fused graphs do not need
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        quantize_dynamic(str(fp32), str(path), op_types_to_quantize=["MatMul", "Attention"], weight_type=QuantType.QInt8, per_channel=True)
+        quantize_dynamic(
+            str(fp32),
+            str(path),
+            op_types_to_quantize=["MatMul", "Attention"],
+            weight_type=QuantType.QInt8,
+            per_channel=True,
+            # The types behind fused operators cannot be inferred.
+            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
+        )
 
 
 def write_manifest(weights_folder: Path, config: dict, folder: Path) -> None:

@@ -58,9 +58,9 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
-    def node(self, operator: str, inputs: list[str], output: str, domain: str = "", **attributes: object) -> str:
-        self.nodes.append(helper.make_node(operator, inputs, [output], name=output, domain=domain, **attributes))
-        return output
+    def node(self, operator: str, inputs: list[str], *outputs: str, domain: str = "", **attributes: object) -> str:
+        self.nodes.append(helper.make_node(operator, inputs, list(outputs), name=outputs[0], domain=domain, **attributes))
+        return outputs[0]
 
     def constant(self, name: str, value: np.ndarray) -> str:
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
@@ -87,6 +87,7 @@ def _embeddings(graph: _Graph, config: dict) -> str:
             graph.weight("embeddings.LayerNorm.bias"),
         ],
         "embeddings",
+        "embeddings.mask_index",  # unused, but the operator insists on naming it
         domain=FUSED,
         epsilon=config["layer_norm_eps"],
     )

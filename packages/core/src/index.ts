@@ -1,4 +1,4 @@
-export { chunkDocument, type ChunkingOptions } from "./chunk.ts";
+export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
 export type { Block, BlockKind, Chunk, ChunkRecord, MediaType, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
 export {
   ConfigError,
@@ -10,8 +10,11 @@ export {
   MillraceError,
   type MillraceErrorOptions,
 } from "./errors.ts";
-export type { Filter, FilterValue } from "./filter.ts";
+export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, parseFilter } from "./filter.ts";
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";
 export type { BlobStore, Embedder, EmbeddingSpace, StoredHit, StoreSearch, TokenCounter, VectorStore } from "./ports.ts";
 export { type ProjectName, parseProjectName } from "./project.ts";
+export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
+export { MemoryVectorStore } from "./reference/memory-vector-store.ts";
+export { checkVector, type StoredChunk, toStoredChunk } from "./stored-chunk.ts";

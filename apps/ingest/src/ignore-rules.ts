@@ -1,0 +1,44 @@
+import { readFile } from "node:fs/promises";
+import { join, relative, sep } from "node:path";
+import ignore, { type Ignore } from "ignore";
+
+const fileNames = [".gitignore", ".millraceignore"];
+
+interface Level {
+  /** Folder that the patterns are relative to, itself relative to the root. */
+  readonly base: string;
+  readonly patterns: Ignore;
+}
+
+/** The ignore files from the root down to a folder. As in git, a deeper file overrules those above it; the command line overrules all. */
+export class IgnoreRules {
+  readonly #levels: readonly Level[];
+  readonly #commandLine: Level;
+
+  constructor(commandLinePatterns: readonly string[], levels: readonly Level[] = []) {
+    this.#commandLine = { base: "", patterns: ignore().add(commandLinePatterns) };
+    this.#levels = levels;
+    this.#commandLinePatterns = commandLinePatterns;
+  }
+
+  readonly #commandLinePatterns: readonly string[];
+
+  /** The rules inside a folder: these and its own. */
+  async enter(folder: string, base: string): Promise<IgnoreRules> {
+    const texts = await Promise.all(fileNames.map((name) => readFile(join(folder, name), "utf8").catch(() => "")));
+    if (texts.every((text) => text === "")) return this;
+    return new IgnoreRules(this.#commandLinePatterns, [...this.#levels, { base, patterns: ignore().add(texts) }]);
+  }
+
+  /** `path` is relative to the root. */
+  ignores(path: string, isFolder: boolean): boolean {
+    let ignored = false;
+    for (const { base, patterns } of [...this.#levels, this.#commandLine]) {
+      const below = relative(base, path).split(sep).join("/");
+      const verdict = patterns.test(isFolder ? `${below}/` : below);
+      if (verdict.ignored) ignored = true;
+      else if (verdict.unignored) ignored = false;
+    }
+    return ignored;
+  }
+}

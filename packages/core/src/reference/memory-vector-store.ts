@@ -1,0 +1,56 @@
+import type { ChunkRecord } from "../document.ts";
+import { matchesFilter } from "../filter.ts";
+import type { StoredHit, StoreSearch, VectorStore } from "../ports.ts";
+import type { ProjectName } from "../project.ts";
+import { checkVector, type StoredChunk, toStoredChunk } from "../stored-chunk.ts";
+
+/** The vector store as it is meant: exact, in memory, the reference that other stores are compared with. */
+export class MemoryVectorStore implements VectorStore {
+  readonly #dimension: number;
+  readonly #rows = new Map<string, { readonly chunk: StoredChunk; readonly vector: Float32Array }>();
+
+  constructor(dimension: number) {
+    this.#dimension = dimension;
+  }
+
+  async upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    for (const record of records) {
+      this.#rows.set(record.chunkId, { chunk: toStoredChunk(record), vector: checkVector(record.vector, this.#dimension).slice() });
+    }
+  }
+
+  async existing(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>> {
+    signal.throwIfAborted();
+    return new Set(chunkIds.filter((chunkId) => this.#rows.get(chunkId)?.chunk.project === project));
+  }
+
+  async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
+    signal.throwIfAborted();
+    const query = checkVector(request.vector, this.#dimension);
+    const { filter } = request;
+    return [...this.#rows.values()]
+      .filter(({ chunk }) => chunk.project === request.project && (filter === undefined || matchesFilter(filter, chunk)))
+      .map(({ chunk, vector }) => ({ ...chunk, score: cosine(query, vector) }))
+      .sort((a, b) => b.score - a.score || (a.chunkId < b.chunkId ? -1 : 1))
+      .slice(0, request.limit);
+  }
+
+  async delete(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<void> {
+    for (const chunkId of await this.existing(project, chunkIds, signal)) this.#rows.delete(chunkId);
+  }
+}
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  let dot = 0;
+  let squaresA = 0;
+  let squaresB = 0;
+  for (let i = 0; i < a.length; i++) {
+    const x = a[i] ?? 0;
+    const y = b[i] ?? 0;
+    dot += x * y;
+    squaresA += x * x;
+    squaresB += y * y;
+  }
+  return squaresA === 0 || squaresB === 0 ? 0 : dot / Math.sqrt(squaresA * squaresB);
+}

@@ -1,0 +1,137 @@
+import { createHash, randomUUID } from "node:crypto";
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { type BlobStore, DependencyError, DocumentError, errorMessage } from "@millrace/core";
+
+/**
+ * The source bytes in a folder, `ab/cdef…` by the sha256 of the content. A blob is written under a temporary name, synced, and then renamed:
+ * whatever has the final name is complete, also after a power cut, so that a name which exists need not be written again.
+ */
+export class FileBlobStore implements BlobStore {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** @throws DependencyError `blob.unavailable` when the folder cannot be written, as on a full disk */
+  async put(contentHash: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const path = this.pathOf(contentHash);
+    if (await exists(path)) return;
+    await this.#write(async (file) => {
+      await orUnavailable(file.writeFile(bytes));
+      return path;
+    });
+  }
+
+  /**
+   * Stores a file that is too large for memory. The hash is taken from the very bytes that are written, so that a file which changes
+   * meanwhile is still stored under its true name.
+   * @throws DependencyError `blob.unavailable`; what `source` throws
+   */
+  async putStream(source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<{ contentHash: string; bytes: number }> {
+    const hash = createHash("sha256");
+    let bytes = 0;
+    let contentHash = "";
+    await this.#write(async (file) => {
+      for await (const piece of source) {
+        signal.throwIfAborted();
+        hash.update(piece);
+        bytes += piece.byteLength;
+        await orUnavailable(file.writeFile(piece));
+      }
+      contentHash = hash.digest("hex");
+      return this.pathOf(contentHash);
+    });
+    return { contentHash, bytes };
+  }
+
+  async get(contentHash: string, signal: AbortSignal): Promise<Uint8Array> {
+    const path = this.pathOf(contentHash);
+    try {
+      return await readFile(path, { signal });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (isMissing(error)) {
+        throw new DocumentError("blob.missing", `There are no stored bytes for ${contentHash}`, { hint: "Ingest the document again." });
+      }
+      throw unavailable(error);
+    }
+  }
+
+  async delete(contentHash: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    await rm(this.pathOf(contentHash), { force: true });
+  }
+
+  has(contentHash: string): Promise<boolean> {
+    return exists(this.pathOf(contentHash));
+  }
+
+  /** Where the blob lies, for a reader that takes a file rather than bytes. */
+  pathOf(contentHash: string): string {
+    // A hash comes from a job or the ledger; nothing else may become a path.
+    if (!/^[0-9a-f]{64}$/.test(contentHash)) throw new DocumentError("blob.missing", `"${contentHash.slice(0, 80)}" is not a content hash`);
+    return join(this.#folder, contentHash.slice(0, 2), contentHash.slice(2));
+  }
+
+  /** Gives the file its final name, which `fill` answers with, once its bytes are on the disk. What `fill` throws is thrown on. */
+  async #write(fill: (file: FileHandle) => Promise<string>): Promise<void> {
+    const temporary = join(this.#folder, "tmp", randomUUID());
+    await orUnavailable(mkdir(dirname(temporary), { recursive: true }));
+    const file = await orUnavailable(open(temporary, "wx", 0o600));
+    try {
+      let path: string;
+      try {
+        path = await fill(file);
+        await orUnavailable(file.sync());
+      } finally {
+        await file.close();
+      }
+      await orUnavailable(mkdir(dirname(path), { recursive: true }));
+      await orUnavailable(rename(temporary, path));
+      await orUnavailable(syncFolder(dirname(path)));
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw unavailable(error);
+  }
+}
+
+/** A rename is durable only when the folder that holds the name is. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, "r");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR");
+}
+
+async function orUnavailable<T>(operation: Promise<T>): Promise<T> {
+  try {
+    return await operation;
+  } catch (error) {
+    throw unavailable(error);
+  }
+}
+
+function unavailable(error: unknown): DependencyError {
+  return new DependencyError("blob.unavailable", `The blob folder failed: ${errorMessage(error)}`, {
+    cause: error,
+    hint: "Is the disk full, or MILLRACE_HOME not writable?",
+  });
+}

@@ -1,0 +1,3 @@
+export { describeBlobStore } from "./blob-store-conformance.ts";
+export { startMilvusLite, startRedis, type TestMilvusLite, type TestRedis, type TestServer } from "./servers.ts";
+export { describeVectorStore } from "./vector-store-conformance.ts";

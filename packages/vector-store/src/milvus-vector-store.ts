@@ -1,0 +1,255 @@
+import {
+  type ChunkRecord,
+  ConfigError,
+  checkVector,
+  type EmbeddingSpace,
+  limits,
+  type ProjectName,
+  type StoredHit,
+  type StoreSearch,
+  type VectorStore,
+} from "@millrace/core";
+import { ConsistencyLevelEnum, type MilvusClient, type RowData } from "@zilliz/milvus2-sdk-node";
+import type { Redis } from "ioredis";
+import { keysExpression, searchExpression } from "./filter-expression.ts";
+import { LiteFlush } from "./lite-flush.ts";
+import { call, connectMilvus, deadlines, type MilvusAddress, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
+import { raceAbort } from "./race-abort.ts";
+import { outputFields, type Row, rowBytes, toHit, toRow } from "./row.ts";
+import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection } from "./schema.ts";
+import { openLane, RedisWriterLane, type WriterLane } from "./writer-lane.ts";
+
+/**
+ * Chunks in Milvus or Milvus Lite; which of the two is found out on connecting. The connection and the collection are
+ * made on first use and again after a failure, so a store can be created before Milvus is up, and Milvus may be
+ * restarted under it: calls in between fail with a DependencyError.
+ *
+ * Consistency: searches read with Bounded staleness. A document becomes visible by the ledger's switch, which comes after
+ * `existing` has read its rows with Strong consistency, and a Milvus node that has answered such a read has the rows.
+ */
+export interface MilvusVectorStoreOptions extends MilvusAddress {
+  readonly space: EmbeddingSpace;
+  /** For the writers' lock, needed for Milvus Lite only. */
+  readonly redis?: Redis;
+  /** The lock's key; the same for all writers to one Milvus Lite. */
+  readonly laneKey?: string;
+  /** Collections are named `<prefix>_<fingerprint>`. */
+  readonly collectionPrefix?: string;
+}
+
+interface Session {
+  readonly client: MilvusClient;
+  readonly lane: WriterLane;
+  /** On Milvus Lite only. */
+  readonly liteFlush: LiteFlush | undefined;
+}
+
+/** Keys per read or delete: an expression of some 45 KB. */
+const keysPerCallMax = 1_000;
+
+export class MilvusVectorStore implements VectorStore {
+  readonly #options: MilvusVectorStoreOptions;
+  readonly #names: CollectionNames;
+  #session: Promise<Session> | undefined;
+
+  constructor(options: MilvusVectorStoreOptions) {
+    this.#options = options;
+    this.#names = collectionNamesOf(options.collectionPrefix ?? "chunks", options.space);
+  }
+
+  /**
+   * Connects and makes the collection ready, which every other call does by itself where needed.
+   * @throws DependencyError `store.unavailable`, `store.timeout`, `store.failed`
+   * @throws ConfigError `store.space_mismatch` (the collection holds another model's vectors), `store.lane_missing`
+   */
+  async start(signal: AbortSignal): Promise<void> {
+    await raceAbort(this.#connected(), signal);
+  }
+
+  async close(): Promise<void> {
+    const session = this.#session;
+    this.#session = undefined;
+    // A session that never came about has closed its own connection.
+    const { client, liteFlush } = (await session?.catch(() => undefined)) ?? {};
+    await liteFlush?.close();
+    await client?.closeConnection();
+  }
+
+  /**
+   * Resolves when a read goes through.
+   * @throws DependencyError, ConfigError as `start`
+   */
+  async ready(signal: AbortSignal): Promise<void> {
+    const session = await raceAbort(this.#connected(), signal);
+    await raceAbort(this.#query(session, ["-"]), signal);
+  }
+
+  async upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void> {
+    const { client, lane, liteFlush } = await raceAbort(this.#connected(), signal);
+    for (const { rows, bytes } of batches(records, this.#options.space.dimension)) {
+      const data = rows as unknown as RowData[];
+      await lane.run(async () => {
+        await this.#call("upsert", deadlines.writeMs, async (timeout) =>
+          client.upsert({ collection_name: this.#names.collection, data, timeout }),
+        );
+        await liteFlush?.wrote(bytes);
+      }, signal);
+    }
+  }
+
+  async existing(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>> {
+    const session = await raceAbort(this.#connected(), signal);
+    const found = new Set<string>();
+    for (const keys of slices(chunkIds, keysPerCallMax)) {
+      for (const row of await raceAbort(this.#query(session, keys), signal)) {
+        if (row["project"] === project) found.add(String(row["chunk_id"]));
+      }
+    }
+    return found;
+  }
+
+  async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
+    const session = await raceAbort(this.#connected(), signal);
+    const { collection } = this.#names;
+    const search = {
+      collection_name: collection,
+      anns_field: "dense",
+      metric_type: "COSINE",
+      data: Array.from(checkVector(request.vector, this.#options.space.dimension)),
+      limit: request.limit,
+      filter: searchExpression(request.project, request.filter),
+      output_fields: [...outputFields],
+      consistency_level: ConsistencyLevelEnum.Bounded,
+      // HNSW looks at `ef` candidates and refuses less than the limit. Lite's FLAT index takes no parameters.
+      ...(session.liteFlush !== undefined ? {} : { params: { ef: Math.max(128, 2 * request.limit) } }),
+    };
+    const { results } = await raceAbort(
+      this.#read(session, "search", async (timeout) => session.client.search({ ...search, timeout })),
+      signal,
+    );
+    return results.map((row) => toHit(row as unknown as Row & { score: number }, request.project));
+  }
+
+  async delete(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<void> {
+    const { client, lane, liteFlush } = await raceAbort(this.#connected(), signal);
+    // Deleting by key alone is the one form that is fast on Lite; the project is therefore checked before.
+    const own = [...(await this.existing(project, chunkIds, signal))];
+    for (const keys of slices(own, keysPerCallMax)) {
+      const filter = keysExpression(keys);
+      await lane.run(async () => {
+        await this.#call("delete", deadlines.writeMs, async (timeout) =>
+          client.deleteEntities({ collection_name: this.#names.collection, filter, timeout }),
+        );
+        await liteFlush?.wrote(filter.length);
+      }, signal);
+    }
+  }
+
+  async #query(session: Session, chunkIds: readonly string[]): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const { data } = await this.#read(session, "look up keys", async (timeout) =>
+      session.client.query({
+        collection_name: this.#names.collection,
+        filter: keysExpression(chunkIds),
+        output_fields: ["chunk_id", "project"],
+        consistency_level: ConsistencyLevelEnum.Strong,
+        timeout,
+      }),
+    );
+    return data;
+  }
+
+  #read<T>(session: Session, operation: string, send: (timeoutMs: number) => Promise<T>): Promise<T> {
+    const read = (): Promise<T> => this.#readLoaded(session, operation, send);
+    return session.liteFlush === undefined ? read() : session.liteFlush.read(read);
+  }
+
+  /** A read of a collection that is not loaded, as after a restart of Lite, loads it and is repeated once. */
+  async #readLoaded<T>(session: Session, operation: string, send: (timeoutMs: number) => Promise<T>): Promise<T> {
+    try {
+      return await this.#call(operation, deadlines.readMs, send);
+    } catch (error) {
+      if (milvusCodeOf(error) !== milvusCodes.collectionNotLoaded) throw error;
+      await loadCollection(session.client, this.#names.collection);
+      return await this.#call(operation, deadlines.readMs, send);
+    }
+  }
+
+  async #call<T>(operation: string, deadlineMs: number, send: (timeoutMs: number) => Promise<T>): Promise<T> {
+    try {
+      return await call(operation, deadlineMs, send);
+    } catch (error) {
+      // Somebody dropped the collection: the next call makes it again.
+      if (milvusCodeOf(error) === milvusCodes.collectionNotFound) this.#forget();
+      throw error;
+    }
+  }
+
+  #connected(): Promise<Session> {
+    this.#session ??= this.#connect().catch((error: unknown) => {
+      this.#session = undefined;
+      throw error;
+    });
+    return this.#session;
+  }
+
+  #forget(): void {
+    const session = this.#session;
+    this.#session = undefined;
+    session?.then(
+      ({ client }) => client.closeConnection(),
+      () => undefined,
+    );
+  }
+
+  async #connect(): Promise<Session> {
+    const client = await connectMilvus(this.#options);
+    try {
+      const { version } = await call("tell its version", deadlines.connectMs, () => client.getVersion());
+      return await (version.startsWith("milvus_lite") ? this.#openLite(client) : this.#open(client));
+    } catch (error) {
+      await client.closeConnection();
+      throw error;
+    }
+  }
+
+  async #open(client: MilvusClient): Promise<Session> {
+    await ensureCollection(client, this.#names, this.#options.space, false);
+    return { client, lane: openLane, liteFlush: undefined };
+  }
+
+  async #openLite(client: MilvusClient): Promise<Session> {
+    const { redis, laneKey = "{millrace:vector-store}:writer" } = this.#options;
+    if (redis === undefined) {
+      throw new ConfigError("store.lane_missing", "Milvus Lite takes one writer at a time, and no Redis was given to keep them apart");
+    }
+    const lane = new RedisWriterLane({ redis, key: laneKey });
+    // Nobody's request: several calls may wait for it, and each gives up by its own signal.
+    const signal = AbortSignal.timeout(deadlines.schemaMs);
+    await lane.run(() => ensureCollection(client, this.#names, this.#options.space, true), signal);
+    const liteFlush = new LiteFlush(client, this.#names.collection, redis, lane, laneKey);
+    await liteFlush.start();
+    return { client, lane, liteFlush };
+  }
+}
+
+/** Rows are made batch by batch, so that a large document is not held in memory twice. */
+function* batches(records: readonly ChunkRecord[], dimension: number): Generator<{ readonly rows: Row[]; readonly bytes: number }> {
+  let rows: Row[] = [];
+  let bytes = 0;
+  for (const record of records) {
+    const row = toRow(record, dimension);
+    const size = rowBytes(row);
+    if (rows.length > 0 && (rows.length >= limits.storeBatchRowsMax || bytes + size > limits.storeBatchBytesMax)) {
+      yield { rows, bytes };
+      rows = [];
+      bytes = 0;
+    }
+    rows.push(row);
+    bytes += size;
+  }
+  if (rows.length > 0) yield { rows, bytes };
+}
+
+function* slices<T>(items: readonly T[], size: number): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += size) yield items.slice(start, start + size);
+}

@@ -1,0 +1,106 @@
+import { type ChunkRecord, checkVector, DependencyError, type ProjectName, type StoredHit, toStoredChunk } from "@millrace/core";
+import { type GroupedMetadata, groupMetadata, ungroupMetadata } from "./metadata-groups.ts";
+
+/** A row of the collection: the fields of `schema.ts` without the generated sparse vector. */
+export interface Row {
+  readonly chunk_id: string;
+  readonly project: string;
+  readonly document_id: string;
+  readonly generation: string;
+  readonly source: string;
+  readonly media_type: StoredHit["mediaType"];
+  readonly title: string;
+  readonly ordinal: number;
+  readonly text: string;
+  readonly span_start: number;
+  readonly span_end: number;
+  /** 0: none. */
+  readonly page: number;
+  readonly headings: readonly string[];
+  readonly tokens: number;
+  readonly metadata: GroupedMetadata;
+  readonly dense: number[];
+}
+
+/** The fields that a search gives back. */
+export const outputFields = [
+  "chunk_id",
+  "project",
+  "document_id",
+  "generation",
+  "source",
+  "media_type",
+  "title",
+  "ordinal",
+  "text",
+  "span_start",
+  "span_end",
+  "page",
+  "headings",
+  "tokens",
+  "metadata",
+] as const satisfies readonly (keyof Row)[];
+
+/** @throws the errors of `toStoredChunk` and `checkVector` */
+export function toRow(record: ChunkRecord, dimension: number): Row {
+  const chunk = toStoredChunk(record);
+  return {
+    chunk_id: chunk.chunkId,
+    project: chunk.project,
+    document_id: chunk.documentId,
+    generation: chunk.generation,
+    source: chunk.source,
+    media_type: chunk.mediaType,
+    title: chunk.title,
+    ordinal: chunk.ordinal,
+    text: chunk.text,
+    span_start: chunk.span.start,
+    span_end: chunk.span.end,
+    page: chunk.page ?? 0,
+    headings: chunk.headings,
+    tokens: chunk.tokens,
+    metadata: groupMetadata(chunk.metadata),
+    dense: Array.from(checkVector(record.vector, dimension)),
+  };
+}
+
+/** UTF-8 bytes of the row on the wire, near enough to batch by. */
+export function rowBytes(row: Row): number {
+  return (
+    row.dense.length * 4 +
+    Buffer.byteLength(row.text) +
+    Buffer.byteLength(row.source) +
+    Buffer.byteLength(row.title) +
+    Buffer.byteLength(JSON.stringify(row.metadata)) +
+    Buffer.byteLength(JSON.stringify(row.headings)) +
+    256
+  );
+}
+
+/**
+ * The project clause is part of every search; a row of another project can only be a fault of the engine or of this
+ * package, and then nothing of the answer is fit to be shown.
+ * @throws DependencyError `store.foreign_row`
+ */
+export function toHit(row: Omit<Row, "dense"> & { readonly score: number }, project: ProjectName): StoredHit {
+  if (row.project !== project) {
+    throw new DependencyError("store.foreign_row", `A search in project "${project}" returned a row of another project`);
+  }
+  return {
+    chunkId: row.chunk_id,
+    project: row.project,
+    documentId: row.document_id,
+    generation: row.generation,
+    source: row.source,
+    mediaType: row.media_type,
+    title: row.title,
+    metadata: ungroupMetadata(row.metadata),
+    ordinal: row.ordinal,
+    text: row.text,
+    span: { start: row.span_start, end: row.span_end },
+    ...(row.page === 0 ? {} : { page: row.page }),
+    headings: row.headings,
+    tokens: row.tokens,
+    score: row.score,
+  };
+}
