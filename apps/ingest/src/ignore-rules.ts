@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { lstat, readFile } from "node:fs/promises";
 import { join, relative, sep } from "node:path";
 import ignore, { type Ignore } from "ignore";
 
@@ -12,22 +12,19 @@ interface Level {
 
 /** The ignore files from the root down to a folder. As in git, a deeper file overrules those above it; the command line overrules all. */
 export class IgnoreRules {
-  readonly #levels: readonly Level[];
   readonly #commandLine: Level;
+  readonly #levels: readonly Level[];
 
-  constructor(commandLinePatterns: readonly string[], levels: readonly Level[] = []) {
-    this.#commandLine = { base: "", patterns: ignore().add(commandLinePatterns) };
+  constructor(commandLine: readonly string[] | Level, levels: readonly Level[] = []) {
+    this.#commandLine = "patterns" in commandLine ? commandLine : { base: "", patterns: ignore().add(commandLine) };
     this.#levels = levels;
-    this.#commandLinePatterns = commandLinePatterns;
   }
-
-  readonly #commandLinePatterns: readonly string[];
 
   /** The rules inside a folder: these and its own. */
   async enter(folder: string, base: string): Promise<IgnoreRules> {
-    const texts = await Promise.all(fileNames.map((name) => readFile(join(folder, name), "utf8").catch(() => "")));
+    const texts = await Promise.all(fileNames.map((name) => textOf(join(folder, name))));
     if (texts.every((text) => text === "")) return this;
-    return new IgnoreRules(this.#commandLinePatterns, [...this.#levels, { base, patterns: ignore().add(texts) }]);
+    return new IgnoreRules(this.#commandLine, [...this.#levels, { base, patterns: ignore().add(texts) }]);
   }
 
   /** `path` is relative to the root. */
@@ -40,5 +37,14 @@ export class IgnoreRules {
       else if (verdict.unignored) ignored = false;
     }
     return ignored;
+  }
+}
+
+/** Empty where there is no such file. Never a pipe, which could be waited on for ever. */
+async function textOf(path: string): Promise<string> {
+  try {
+    return (await lstat(path)).isFile() ? await readFile(path, "utf8") : "";
+  } catch {
+    return "";
   }
 }

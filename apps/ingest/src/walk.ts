@@ -18,7 +18,7 @@ export interface FoundFile {
 
 export interface SkippedFile {
   readonly source: string;
-  readonly reason: "unsupported_type" | "symlink_outside_root" | "symlink_broken" | "symlink_loop" | "not_a_regular_file";
+  readonly reason: "unsupported_type" | "symlink_outside_root" | "symlink_broken" | "symlink_loop" | "symlink_nested" | "not_a_regular_file";
 }
 
 export interface FailedFile extends FoundFile {
@@ -111,7 +111,8 @@ async function followLink(path: string, source: string, context: FolderWalk): Pr
   if (!isInside(root, target)) return found.skip(source, target === root ? "symlink_loop" : "symlink_outside_root");
   const stats = await stat(target);
   if (stats.isDirectory()) {
-    if (context.linkedAs !== undefined || path.startsWith(target + sep)) return found.skip(source, "symlink_loop");
+    if (path.startsWith(target + sep)) return found.skip(source, "symlink_loop");
+    if (context.linkedAs !== undefined) return found.skip(source, "symlink_nested");
     if (rules.ignores(source, true)) return;
     await walkFolder(target, { ...context, linkedAs: source });
   } else if (stats.isFile()) {

@@ -4,3 +4,4 @@ export { FileBlobStore } from "./file-blob-store.ts";
 export { type Closer, exitOnSignal, Lifecycle } from "./lifecycle.ts";
 export { createLogger, type Logger } from "./logger.ts";
 export { assertQueueRedisSafe, connectRedis, type RedisRole } from "./redis.ts";
+export { loadPipelineFingerprint } from "./pipeline.ts";

@@ -1,0 +1,158 @@
+import { stat } from "node:fs/promises";
+import { documentIdOf, isMillraceError, type MillraceError, mediaTypeOf, type ProjectName } from "@millrace/core";
+import type { DocumentEntry, Ledger, PlanResult } from "@millrace/ledger";
+import type { Producer } from "@millrace/queue";
+import type { FileBlobStore } from "@millrace/runtime";
+import { storeFile } from "./stored-file.ts";
+import type { FailedFile, FoundFile } from "./walk.ts";
+
+/**
+ * The producer: hash, store the bytes, plan with the ledger, enqueue references. Bytes are durable before the ledger says that there is work,
+ * and the ledger knows the work before the queue does, so that an interruption at any point is mended by running the same again.
+ */
+export interface ProduceDeps {
+  readonly ledger: Ledger;
+  readonly producer: Producer;
+  readonly blobs: FileBlobStore;
+}
+
+export interface ProduceRequest {
+  readonly project: ProjectName;
+  readonly ingestId: string;
+  /** Pipeline fingerprint: everything besides the bytes that decides what comes out. */
+  readonly fingerprint: string;
+  readonly documentBytesMax: number;
+  /** Process again what is unchanged or failed for good before. */
+  readonly force: boolean;
+  /** A source that belongs to another file becomes this one's. */
+  readonly takeOver: boolean;
+}
+
+/** What became of one file before it reached the queue. */
+export interface PlannedDocument {
+  readonly source: string;
+  readonly documentId: string;
+  readonly bytes: number;
+  readonly outcome: PlanResult["outcome"];
+  /** With the outcome `failed`. */
+  readonly failure?: { readonly code: string; readonly message: string };
+}
+
+const batchDocumentsMax = 100;
+const batchBytesMax = 64 * 1024 * 1024;
+const concurrency = 4;
+
+/**
+ * Yields one batch after the other, each when its references are on the queue.
+ * @throws DependencyError `ledger.unavailable` | `queue.unavailable` | `blob.unavailable`
+ */
+export async function* produce(
+  files: readonly FoundFile[],
+  deps: ProduceDeps,
+  request: ProduceRequest,
+  signal: AbortSignal,
+): AsyncGenerator<PlannedDocument[]> {
+  const { project } = request;
+  for (const batch of batchesOf(files)) {
+    signal.throwIfAborted();
+    const entries = await deps.ledger.getMany(
+      project,
+      batch.map((file) => documentIdOf(project, file.source)),
+    );
+    const planned = await mapConcurrently(batch, (file, index) => planFile(file, entries[index], deps, request, signal));
+    const jobs = planned.flatMap(({ documentId, outcome, generation }) =>
+      outcome === "added" || outcome === "updated" ? [{ version: 1 as const, project, documentId, generation }] : [],
+    );
+    await deps.producer.add("documents", jobs);
+    yield planned;
+  }
+}
+
+/** Tells the ledger about a file that cannot become a document at all. */
+export async function reject(file: FailedFile, { ledger }: ProduceDeps, { project, ingestId }: ProduceRequest): Promise<PlannedDocument> {
+  const { source, origin, bytes, code, message } = file;
+  const documentId = documentIdOf(project, source);
+  if (file.recorded) {
+    const failure = { code, message, stage: "intake", retryable: code === "file.unreadable" };
+    await ledger.reject({ project, source, bytes, origin, ingestId, failure });
+  }
+  return { source, documentId, bytes, outcome: "failed", failure: { code, message } };
+}
+
+async function planFile(
+  file: FoundFile,
+  entry: DocumentEntry | undefined,
+  deps: ProduceDeps,
+  request: ProduceRequest,
+  signal: AbortSignal,
+): Promise<PlannedDocument & { generation: string }> {
+  const { project, ingestId, fingerprint, force, takeOver, documentBytesMax } = request;
+  const { source, origin } = file;
+  const failed = (code: string, message: string): PlannedDocument & { generation: string } => {
+    return { source, documentId: documentIdOf(project, source), bytes: file.bytes, outcome: "failed", failure: { code, message }, generation: "" };
+  };
+  let stored: { contentHash: string; bytes: number };
+  try {
+    stored = await storeFile(origin, deps.blobs, documentBytesMax, signal);
+  } catch (error) {
+    if (!isDocumentFailure(error)) throw error;
+    await reject({ ...file, code: error.code, message: error.message, recorded: true }, deps, request);
+    return failed(error.code, error.message);
+  }
+  const { contentHash, bytes } = stored;
+  if (!takeOver && entry !== undefined && entry.contentHash !== contentHash && (await belongsToAnother(entry, origin))) {
+    return failed(
+      "source.conflict",
+      `"${source}" is already ${entry.origin}; use --root so that their names differ, or --take-over to replace that document`,
+    );
+  }
+  const mediaType = mediaTypeOf(source);
+  if (mediaType === undefined) return failed("file.unsupported_type", "No parser for this type of file");
+  const plan = await deps.ledger.plan({ project, source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, force });
+  if (plan.outcome !== "failed") return { source, bytes, ...plan };
+  const before = entry?.failure ?? { code: "document.failed", message: "These bytes failed before" };
+  return { source, bytes, ...plan, failure: { code: before.code, message: before.message } };
+}
+
+/** Whether the document was read from another file, which still exists. A file that was moved or reached by another path is the same one. */
+async function belongsToAnother(entry: DocumentEntry, origin: string): Promise<boolean> {
+  if (entry.state === "deleted" || entry.origin === "" || entry.origin === origin) return false;
+  try {
+    const [other, own] = await Promise.all([stat(entry.origin), stat(origin)]);
+    return other.isFile() && (other.ino !== own.ino || other.dev !== own.dev);
+  } catch {
+    return false; // gone, or on another machine
+  }
+}
+
+function isDocumentFailure(error: unknown): error is MillraceError {
+  return isMillraceError(error) && error.code.startsWith("file.");
+}
+
+function* batchesOf(files: readonly FoundFile[]): Generator<FoundFile[]> {
+  let batch: FoundFile[] = [];
+  let bytes = 0;
+  for (const file of files) {
+    if (batch.length > 0 && (batch.length === batchDocumentsMax || bytes + file.bytes > batchBytesMax)) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(file);
+    bytes += file.bytes;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+async function mapConcurrently<T, R>(items: readonly T[], map: (item: T, index: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = new Array(items.length);
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await map(items[index] as T, index);
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, lane));
+  return results;
+}
