@@ -34,6 +34,8 @@ export interface PlannedDocument {
   readonly documentId: string;
   readonly bytes: number;
   readonly outcome: PlanResult["outcome"];
+  /** With the outcome `unchanged`: whether there is any text in it. */
+  readonly empty?: boolean;
   /** With the outcome `failed`. */
   readonly failure?: { readonly code: string; readonly message: string };
 }
@@ -68,11 +70,12 @@ export async function* produce(
   }
 }
 
-/** Tells the ledger about a file that cannot become a document at all. */
+/** Tells the ledger about a file that cannot become a document at all, unless the document is another file's. */
 export async function reject(file: FailedFile, { ledger }: ProduceDeps, { project, ingestId }: ProduceRequest): Promise<PlannedDocument> {
   const { source, origin, bytes, code, message } = file;
   const documentId = documentIdOf(project, source);
-  if (file.recorded) {
+  const entry = file.recorded ? await ledger.get(project, documentId) : undefined;
+  if (file.recorded && !(entry !== undefined && (await belongsToAnother(entry, origin)))) {
     const failure = { code, message, stage: "intake", retryable: code === "file.unreadable" };
     await ledger.reject({ project, source, bytes, origin, ingestId, failure });
   }
@@ -109,7 +112,7 @@ async function planFile(
   const mediaType = mediaTypeOf(source);
   if (mediaType === undefined) return failed("file.unsupported_type", "No parser for this type of file");
   const plan = await deps.ledger.plan({ project, source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, force });
-  if (plan.outcome !== "failed") return { source, bytes, ...plan };
+  if (plan.outcome !== "failed") return { source, bytes, ...plan, empty: entry?.state === "empty" };
   const before = entry?.failure ?? { code: "document.failed", message: "These bytes failed before" };
   return { source, bytes, ...plan, failure: { code: before.code, message: before.message } };
 }
@@ -150,7 +153,12 @@ async function mapConcurrently<T, R>(items: readonly T[], map: (item: T, index: 
   const lane = async (): Promise<void> => {
     while (next < items.length) {
       const index = next++;
-      results[index] = await map(items[index] as T, index);
+      try {
+        results[index] = await map(items[index] as T, index);
+      } catch (error) {
+        next = items.length; // nothing new is begun once one has failed
+        throw error;
+      }
     }
   };
   await Promise.all(Array.from({ length: concurrency }, lane));

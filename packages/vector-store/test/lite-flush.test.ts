@@ -21,7 +21,7 @@ afterAll(async () => {
 
 /** Its Milvus is never there: a flush fails, which must not matter. */
 function open(): LiteFlush {
-  const client = new MilvusClient({ address: "127.0.0.1:1", maxRetries: 0, __SKIP_CONNECT__: true });
+  const client = new MilvusClient({ address: "127.0.0.1:1", maxRetries: 0, logLevel: "error", __SKIP_CONNECT__: true });
   return new LiteFlush(client, "c", redis, openLane, "{t}");
 }
 

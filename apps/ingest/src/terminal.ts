@@ -1,0 +1,65 @@
+import { stripVTControlCharacters } from "node:util";
+
+/**
+ * What is printed. Source names, document texts and error messages are written by strangers: without their control characters they cannot
+ * move the cursor, recolour the terminal, or make one line look like two.
+ */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is removed
+  const controls = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069\ufeff]+/g;
+  return stripVTControlCharacters(text).replace(controls, " ").trim();
+}
+
+/** Results: stdout. */
+export function print(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value));
+}
+
+/** Everything that is no result: stderr. */
+export function note(line: string): void {
+  process.stderr.write(`${line}\n`);
+}
+
+/** Columns as wide as their widest cell; numbers to the right. */
+export function table(header: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
+  const cells = [header, ...rows.map((row) => row.map((cell) => printable(String(cell))))];
+  const widths = header.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  const numeric = header.map((_, column) => rows.length > 0 && rows.every((row) => typeof row[column] === "number"));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, column) => (numeric[column] ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0))).join("  ");
+  return cells.map((row) => line(row).trimEnd()).join("\n");
+}
+
+/** Words in lines of at most `width` columns, each after `indent`. */
+export function wrap(text: string, width: number, indent: string, linesMax: number): string {
+  const lines: string[] = [];
+  let line = "";
+  for (const word of printable(text).split(/\s+/)) {
+    if (line !== "" && line.length + word.length + 1 > width - indent.length) {
+      lines.push(line);
+      line = "";
+    }
+    line = line === "" ? word : `${line} ${word}`;
+  }
+  lines.push(line);
+  const shown = lines.slice(0, linesMax);
+  if (lines.length > linesMax) shown[linesMax - 1] += " …";
+  return shown.map((each) => `${indent}${each.slice(0, Math.max(width - indent.length, 20))}`).join("\n");
+}
+
+export function bytesText(bytes: number): string {
+  if (bytes < 1_024) return `${bytes} B`;
+  const units = ["KiB", "MiB", "GiB"];
+  const power = Math.min(Math.floor(Math.log2(bytes) / 10), units.length);
+  return `${(bytes / 1_024 ** power).toFixed(1)} ${units[power - 1]}`;
+}
+
+export function durationText(seconds: number): string {
+  if (seconds < 60) return `${Math.ceil(seconds)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60 ? `${minutes} min ${Math.ceil(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}

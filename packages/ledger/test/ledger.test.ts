@@ -1,0 +1,186 @@
+import { documentIdOf, parseProjectName } from "@millrace/core";
+import { startRedis, type TestRedis } from "@millrace/testing";
+import { Redis } from "ioredis";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type GenerationRef, Ledger, type PlanResult } from "../src/index.ts";
+
+let server: TestRedis;
+let redis: Redis;
+let ledger: Ledger;
+let counter = 0;
+
+beforeAll(async () => {
+  server = await startRedis();
+  redis = new Redis(server.url);
+  ledger = new Ledger(redis);
+});
+afterAll(async () => {
+  redis.disconnect();
+  await server.stop();
+});
+
+/** A project of its own per test, on the shared server. */
+function setUp(source = "a.md") {
+  const project = parseProjectName(`p${++counter}`);
+  const documentId = documentIdOf(project, source);
+  const plan = (contentHash: string, options: { ingestId?: string; force?: boolean; source?: string } = {}): Promise<PlanResult> =>
+    ledger.plan({
+      project,
+      source: options.source ?? source,
+      contentHash,
+      fingerprint: "f1",
+      mediaType: "text/markdown",
+      bytes: 10,
+      origin: "/docs/a.md",
+      ingestId: options.ingestId ?? "i1",
+      ...(options.force === undefined ? {} : { force: options.force }),
+    });
+  const ref = (generation: string): GenerationRef => ({ project, documentId, generation });
+  const live = async (contentHash: string, chunks = 3): Promise<string> => {
+    const { generation } = await plan(contentHash);
+    await ledger.advance(ref(generation), "embedding", { chunks });
+    expect(await ledger.switchLive(ref(generation), { chunks, tokens: 30, title: "T", metadata: { a: 1 }, timings: { parse: 1 } })).toBe(true);
+    return generation;
+  };
+  const failure = { code: "parse.encrypted", message: "locked", stage: "parse", retryable: false };
+  return { project, documentId, plan, ref, live, failure };
+}
+
+describe("Ledger", () => {
+  it("takes a document from queued to live, and finds it unchanged afterwards", async () => {
+    const { project, documentId, plan, ref } = setUp();
+    const planned = await plan("c1");
+    expect(planned).toMatchObject({ documentId, outcome: "added" });
+    const generation = ref(planned.generation);
+    expect(await ledger.advance(generation, "parsing", { newAttempt: true })).toBe(true);
+    expect(await ledger.liveGenerations(project, [documentId])).toEqual(new Map());
+    expect(await ledger.advance(generation, "embedding", { chunks: 2 })).toBe(true);
+    const before = await ledger.epoch(project);
+    expect(await ledger.switchLive(generation, { chunks: 2, tokens: 40, title: "Title", metadata: {}, timings: {} })).toBe(true);
+    expect(await ledger.epoch(project)).not.toBe(before);
+    expect(await ledger.liveGenerations(project, [documentId])).toEqual(new Map([[documentId, planned.generation]]));
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "live", liveChunks: 2, title: "Title", attempts: 1 });
+    expect(await plan("c1")).toMatchObject({ outcome: "unchanged" });
+  });
+
+  it("answers with the old generation until the switch, then lists its rows as garbage", async () => {
+    const { project, documentId, plan, ref, live } = setUp();
+    const first = await live("c1");
+    const second = await plan("c2");
+    expect(second.outcome).toBe("updated");
+    expect((await ledger.liveGenerations(project, [documentId])).get(documentId)).toBe(first);
+    await ledger.switchLive(ref(second.generation), { chunks: 1, tokens: 1, title: "", metadata: {}, timings: {} });
+    expect((await ledger.liveGenerations(project, [documentId])).get(documentId)).toBe(second.generation);
+    expect(await ledger.garbage(project, 10)).toEqual([{ project, documentId, generation: first, chunks: 3 }]);
+  });
+
+  it("gives the same bytes a new generation when they come back, so that collecting the old rows cannot hit the new", async () => {
+    const { project, live } = setUp();
+    const first = await live("c1");
+    await live("c2");
+    const third = await live("c1");
+    expect(third).not.toBe(first);
+    expect((await ledger.garbage(project, 10)).map((entry) => entry.generation)).not.toContain(third);
+  });
+
+  it("refuses a late worker every transition", async () => {
+    const { project, documentId, plan, ref, failure } = setUp();
+    const old = ref((await plan("c1")).generation);
+    await ledger.advance(old, "embedding", { chunks: 5 });
+    const { generation } = await plan("c2");
+    expect(await ledger.advance(old, "writing")).toBe(false);
+    expect(await ledger.switchLive(old, { chunks: 5, tokens: 5, title: "", metadata: {}, timings: {} })).toBe(false);
+    expect(await ledger.fail(old, failure, "failed")).toBe(false);
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "queued", pendingGeneration: generation, failure: undefined });
+    // Rows of the abandoned generation may have been written already.
+    expect(await ledger.garbage(project, 10)).toEqual([{ ...old, chunks: 5 }]);
+  });
+
+  it("accepts a repeated switch of the same generation once", async () => {
+    const { project, ref, live } = setUp();
+    const generation = await live("c1");
+    const epoch = await ledger.epoch(project);
+    expect(await ledger.switchLive(ref(generation), { chunks: 9, tokens: 9, title: "", metadata: {}, timings: {} })).toBe(true);
+    expect(await ledger.epoch(project)).toBe(epoch);
+    expect(await ledger.garbage(project, 10)).toEqual([]);
+  });
+
+  it("keeps answering with the old version when an update fails for good, and does not try the same bytes again unless forced", async () => {
+    const { project, documentId, plan, ref, live, failure } = setUp();
+    const first = await live("c1");
+    const second = await plan("bad");
+    await ledger.fail(ref(second.generation), failure, "failed");
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "failed", liveGeneration: first, failure });
+    expect((await plan("bad")).outcome).toBe("failed");
+    expect((await plan("bad", { force: true })).outcome).toBe("updated");
+    expect((await plan("c1")).outcome).toBe("unchanged");
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "live", failure: undefined, pendingGeneration: undefined });
+  });
+
+  it("stays pending after a temporary failure, and hands the same generation to the next ingest", async () => {
+    const { project, documentId, plan, ref, failure } = setUp();
+    const first = await plan("c1");
+    await ledger.fail(ref(first.generation), { ...failure, retryable: true }, undefined);
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "queued", pendingGeneration: first.generation });
+    expect(await plan("c1", { ingestId: "i2" })).toEqual(first);
+  });
+
+  it("deletes at once and for good", async () => {
+    const { project, documentId, ref, live, plan } = setUp();
+    const generation = await live("c1");
+    const epoch = await ledger.epoch(project);
+    expect(await ledger.remove(project, documentId)).toBe(true);
+    expect(await ledger.remove(project, documentId)).toBe(false);
+    expect(await ledger.liveGenerations(project, [documentId])).toEqual(new Map());
+    expect(await ledger.epoch(project)).not.toBe(epoch);
+    expect((await ledger.list({ project, limit: 10 })).entries).toEqual([]);
+    expect(await ledger.garbage(project, 10)).toEqual([{ ...ref(generation), chunks: 3 }]);
+    expect((await plan("c1")).outcome).toBe("added");
+  });
+
+  it("records a source that cannot be read, beside the version that answers", async () => {
+    const { project, documentId, live, failure } = setUp();
+    const generation = await live("c1");
+    await ledger.reject({ project, source: "a.md", bytes: 2e9, origin: "/docs/a.md", ingestId: "i2", failure: { ...failure, code: "file.too_large" } });
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "failed", liveGeneration: generation, failure: { code: "file.too_large" } });
+  });
+
+  it("lists in pages by source and by state, and counts", async () => {
+    const { project, plan, ref, failure } = setUp();
+    const sources = Array.from({ length: 25 }, (_, index) => `dir/${String(index).padStart(2, "0")}.md`);
+    for (const source of sources) await plan("c", { source });
+    await plan("c", { source: "other.md" });
+    const seen: string[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await ledger.list({ project, sourcePrefix: "dir/", limit: 10, ...(cursor === undefined ? {} : { cursor }) });
+      seen.push(...page.entries.map((entry) => entry.source));
+      cursor = page.next;
+    } while (cursor !== undefined);
+    expect(seen).toEqual(sources);
+    const other = (await ledger.list({ project, sourcePrefix: "other", limit: 1 })).entries[0];
+    await ledger.fail({ ...ref(other?.pendingGeneration ?? ""), documentId: other?.documentId ?? "" }, failure, "failed");
+    expect(await ledger.countByState(project)).toMatchObject({ queued: 25, failed: 1, live: 0 });
+    expect((await ledger.list({ project, state: "failed", limit: 10 })).entries.map((entry) => entry.source)).toEqual(["other.md"]);
+  });
+
+  it("tells the ingest run what happens to its documents, and that a later run took over", async () => {
+    const { project, plan, ref } = setUp();
+    const { generation } = await plan("c1", { ingestId: "first" });
+    await ledger.advance(ref(generation), "parsing");
+    await plan("c1", { ingestId: "second" });
+    await ledger.switchLive(ref(generation), { chunks: 2, tokens: 7, title: "", metadata: {}, timings: {} });
+    const first = await ledger.readEvents(project, "first", "0", 1);
+    expect(first.map((event) => event.state)).toEqual(["queued", "parsing", "superseded"]);
+    const second = await ledger.readEvents(project, "second", "0", 1);
+    expect(second).toMatchObject([{ state: "live", source: "a.md", chunks: 2, tokens: 7, bytes: 10 }]);
+    expect(await ledger.readEvents(project, "second", second[0]?.eventId ?? "", 1)).toEqual([]);
+  });
+
+  it("fails with a typed, retryable error while Redis is away", async () => {
+    const away = new Redis("redis://127.0.0.1:1", { maxRetriesPerRequest: 0, retryStrategy: () => null });
+    away.on("error", () => undefined);
+    await expect(new Ledger(away).epoch(parseProjectName("p"))).rejects.toMatchObject({ code: "ledger.unavailable", retryable: true });
+    away.disconnect();
+  });
+});
