@@ -18,3 +18,4 @@ export { type ProjectName, parseProjectName } from "./project.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";
 export { checkVector, type StoredChunk, toStoredChunk } from "./stored-chunk.ts";
+export { knownExtensions, mediaTypeOf } from "./media-type.ts";

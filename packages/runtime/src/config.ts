@@ -123,3 +123,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     logLevel: e.MILLRACE_LOG_LEVEL,
   };
 }
+
+/** The environment of this process with some variables set, for a process that it starts. */
+export function environmentWith(variables: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  return { ...process.env, ...variables };
+}

@@ -1,5 +1,5 @@
 export { ChildPool, type ChildPoolOptions, type ChildRequestOptions, serveChildRequests } from "./child-pool.ts";
-export { type Config, environmentSchema, loadConfig } from "./config.ts";
+export { type Config, environmentSchema, environmentWith, loadConfig } from "./config.ts";
 export { FileBlobStore } from "./file-blob-store.ts";
 export { type Closer, exitOnSignal, Lifecycle } from "./lifecycle.ts";
 export { createLogger, type Logger } from "./logger.ts";

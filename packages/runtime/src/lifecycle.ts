@@ -53,4 +53,6 @@ export function exitOnSignal(lifecycle: Lifecycle, logger: Logger, graceMs = 15_
   };
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
+  // Started by a supervisor that is gone, killed perhaps: nobody would ever stop this process.
+  process.once("disconnect", () => onSignal("SIGTERM"));
 }

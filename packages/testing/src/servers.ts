@@ -49,6 +49,7 @@ const startMsMax = 30_000;
 const stopMsMax = 8_000;
 
 async function start(name: string, command: string, args: (port: number, folder: string) => readonly string[]): Promise<TestServer> {
+  if (!existsSync(command)) throw new Error(`${command} is missing; run \`npm run setup\``);
   const folder = await mkdtemp(join(tmpdir(), `millrace-${name}-`));
   const port = await freePort();
   let child = await run(command, args(port, folder), port);
@@ -71,7 +72,6 @@ async function start(name: string, command: string, args: (port: number, folder:
 }
 
 async function run(command: string, args: readonly string[], port: number): Promise<ChildProcess> {
-  if (!existsSync(command)) throw new Error(`${command} is missing; run \`npm run setup\``);
   const child = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
   let stderr = "";
   child.stderr.on("data", (data: Buffer) => {

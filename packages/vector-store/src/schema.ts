@@ -78,7 +78,7 @@ function fields(dimension: number): FieldType[] {
     { name: "span_start", data_type: DataType.Int32 },
     { name: "span_end", data_type: DataType.Int32 },
     { name: "page", data_type: DataType.Int32 },
-    // JSON and not an array: the elements of an array have a length limit each, and Lite does not filter on either.
+    // JSON and not an array, whose elements would each have a length limit; headings are only given back.
     { name: "headings", data_type: DataType.JSON },
     { name: "tokens", data_type: DataType.Int32 },
     { name: "metadata", data_type: DataType.JSON },

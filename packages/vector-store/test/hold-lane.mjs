@@ -1,5 +1,5 @@
 // A writer in a process of its own. Arguments: Redis URL, lock key, lease ms, and "hold" to keep the lane until killed, or
-// the number of times to go through it, each time adding to a list what shows whether it was alone.
+// the number of times to go through it once told to, each time adding to a list what shows whether it was alone.
 import { Redis } from "ioredis";
 import { RedisWriterLane } from "../dist/index.js";
 
@@ -19,6 +19,8 @@ if (mode === "hold") {
   );
   process.send?.({ outcome });
 } else {
+  process.send?.("ready");
+  await new Promise((resolve) => process.once("message", resolve));
   for (let turn = 0; turn < Number(mode); turn++) {
     await lane.run(async (token) => {
       await redis.rpush("log", `in ${token} ${process.pid}`);

@@ -87,6 +87,9 @@ describe("RedisWriterLane", () => {
     const turns = 40;
     const processes = [startProcess(10_000, turns), startProcess(10_000, turns), startProcess(10_000, turns)];
     await Promise.all(processes.map(messageFrom));
+    const done = Promise.all(processes.map(messageFrom));
+    for (const child of processes) child.send("go");
+    await done;
     const log = await redis.lrange("log", 0, -1);
     expect(log).toHaveLength(2 * 3 * turns);
     const holders: string[] = [];

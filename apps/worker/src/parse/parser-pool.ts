@@ -1,0 +1,66 @@
+import { DocumentError, isMillraceError, type MediaType, type ParsedDocument } from "@millrace/core";
+import { ChildPool } from "@millrace/runtime";
+import type { ParseRequest } from "./parse-process.ts";
+
+export interface ParserPoolOptions {
+  /** Documents parsed at the same time. */
+  readonly size: number;
+  readonly timeoutMs: number;
+  readonly memoryBytesMax: number;
+}
+
+/** A child is replaced after so many documents, so that what a library leaks has an end. */
+const documentsPerChildMax = 500;
+
+/** Parses in child processes with limits; their death is a typed outcome of one document. */
+export class ParserPool {
+  readonly #pool: ChildPool;
+  readonly #options: ParserPoolOptions;
+
+  constructor(options: ParserPoolOptions) {
+    this.#options = options;
+    const { size, memoryBytesMax } = options;
+    this.#pool = new ChildPool({
+      entry: new URL("../../dist/parse/parse-process.js", import.meta.url),
+      size,
+      memoryBytesMax,
+      heapMegabytesMax: Math.floor(memoryBytesMax / 1_048_576),
+      requestsPerChildMax: documentsPerChildMax,
+    });
+  }
+
+  /**
+   * @param path of a file with the source bytes
+   * @throws DocumentError `parse.*`; DependencyError `child.closed` when the pool closes
+   */
+  async parse(path: string, mediaType: MediaType, signal: AbortSignal): Promise<ParsedDocument> {
+    const request: ParseRequest = { path, mediaType };
+    try {
+      return await this.#pool.request<ParsedDocument>(request, { signal, timeoutMs: this.#options.timeoutMs });
+    } catch (error) {
+      throw this.#documentError(error);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+
+  #documentError(error: unknown): unknown {
+    if (!isMillraceError(error)) return error;
+    const { timeoutMs, memoryBytesMax } = this.#options;
+    switch (error.code) {
+      case "child.timeout":
+        return new DocumentError("parse.timeout", `Parsing took longer than ${timeoutMs} ms`, { cause: error, hint: "Raise MILLRACE_PARSE_TIMEOUT_MS, or split the document." });
+      case "child.out_of_memory":
+        return new DocumentError("parse.out_of_memory", `Parsing needs more than ${Math.round(memoryBytesMax / 1_048_576)} MiB of memory`, {
+          cause: error,
+          hint: "Raise MILLRACE_PARSE_MEMORY_BYTES_MAX, or split the document.",
+        });
+      case "child.crashed":
+        return new DocumentError("parse.crashed", `The parser died on this document: ${error.message}`, { cause: error });
+      default:
+        return error;
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import { DocumentError, errorMessage, limits, type ParsedDocument } from "@millrace/core";
+import { DocumentBuilder } from "./document-builder.ts";
+
+/**
+ * PDF page by page, so that page numbers survive into the hits and only one page's items are in memory at a time. A PDF
+ * without a text layer (a scan) gives no blocks; the caller makes the state `empty` of that.
+ */
+export async function parsePdf(bytes: Uint8Array): Promise<ParsedDocument> {
+  if (!Buffer.from(bytes.subarray(0, 1_024)).includes("%PDF-")) {
+    throw new DocumentError("parse.damaged", "Not a PDF: its first KiB has no %PDF- mark");
+  }
+  // Loaded here, not at the top: it is the heaviest of the parsers, and most processes never meet a PDF.
+  const { PDFParse } = await import("pdf-parse");
+  // No scripts from fonts, no fetching of maps or fonts: the bytes are all there is.
+  const pdf = new PDFParse({ data: bytes, isEvalSupported: false, useSystemFonts: false, useWorkerFetch: false, stopAtErrors: false, verbosity: 0 });
+  try {
+    const info = await pdf.getInfo();
+    if (info.total > limits.documentPagesMax) {
+      throw new DocumentError("parse.too_many_pages", `${info.total} pages, more than the limit of ${limits.documentPagesMax}`, { hint: "Split the document." });
+    }
+    const builder = new DocumentBuilder();
+    for (let page = 1; page <= info.total; page++) {
+      builder.beginPage();
+      const { pages } = await pdf.getText({ partial: [page], pageJoiner: "" });
+      for (const paragraph of paragraphsOf(pages[0]?.text ?? "")) builder.add("paragraph", paragraph);
+    }
+    const facts = (info.info ?? {}) as Record<string, unknown>;
+    const { Title: title, Author: author, CreationDate: created } = facts;
+    return builder.build({ title: typeof title === "string" ? title : undefined, metadata: { pages: info.total, ...(author ? { author } : {}), ...(created ? { created } : {}) } });
+  } catch (error) {
+    throw typedError(error);
+  } finally {
+    await pdf.destroy().catch(() => undefined); // a document that failed to open has nothing to give back
+  }
+}
+
+/** Blank lines separate paragraphs; lines within one stay lines, since columns of numbers are often all the layout that is left. */
+function paragraphsOf(text: string): string[] {
+  return text.split(/\n[^\S\n]*\n/);
+}
+
+function typedError(error: unknown): Error {
+  if (error instanceof DocumentError) return error;
+  const name = error instanceof Error ? error.name : "";
+  if (name === "PasswordException" || /password/i.test(errorMessage(error))) {
+    return new DocumentError("parse.encrypted", "The PDF is encrypted and needs a password", { cause: error, hint: "Save a copy without the password and ingest that." });
+  }
+  return new DocumentError("parse.damaged", `The PDF cannot be read: ${errorMessage(error)}`, { cause: error, hint: "Open it in a viewer and save it again." });
+}

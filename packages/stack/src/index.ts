@@ -1,0 +1,1 @@
+export { claimRunState, type RunState, readRunState, removeRunState, writeRunState } from "./run-state.ts";
