@@ -73,7 +73,7 @@ export class Supervisor {
     return [...this.#services.values()].flatMap(({ spec, child }) => (child?.pid === undefined ? [] : [{ name: spec.name, pid: child.pid }]));
   }
 
-  /** Ends them in the order in which they were started, each group of equal kind together: no work is taken while others finish. */
+  /** Asks all to end, and kills those that have not after 17 s. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.all(
@@ -85,8 +85,9 @@ export class Supervisor {
   }
 
   #spawn(service: Service): ChildProcess {
+    // In a process group of its own: Ctrl-C in the terminal is for the supervisor, which stops its processes in order.
     const log = openSync(this.#logPath(service.spec.name), "a", 0o600);
-    const child = fork(fileURLToPath(service.spec.entry), [], { env: service.spec.env, stdio: ["ignore", log, log, "ipc"], execArgv: [] });
+    const child = fork(fileURLToPath(service.spec.entry), [], { env: service.spec.env, stdio: ["ignore", log, log, "ipc"], execArgv: [], detached: true });
     closeSync(log);
     // An error here is a failed spawn or kill; "exit" or the readiness timeout decides what follows.
     child.on("error", (error) => this.#logger.warn({ err: error, service: service.spec.name }, "service.error"));

@@ -1,5 +1,5 @@
 import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
-import { createLocalEmbedder } from "@millrace/embedding";
+import { LocalEmbedder } from "@millrace/embedding";
 import { Ledger } from "@millrace/ledger";
 import { Consumer, Producer } from "@millrace/queue";
 import { assertQueueRedisSafe, connectRedis, createLogger, exitOnSignal, FileBlobStore, Lifecycle, loadConfig } from "@millrace/runtime";
@@ -39,7 +39,7 @@ async function start(): Promise<void> {
   const { appendOnly } = await assertQueueRedisSafe(queueRedis);
   if (!appendOnly) logger.warn("The queue Redis has no append-only file: accepted work is lost when it stops");
 
-  const embedder = await createLocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype, processes: 1 });
+  const embedder = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype, processes: 1 });
   lifecycle.onClose("embedder", () => embedder.close());
   const parser = new ParserPool({ size: 2, ...config.parse });
   lifecycle.onClose("parser", () => parser.close());

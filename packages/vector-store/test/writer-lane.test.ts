@@ -119,7 +119,7 @@ describe("RedisWriterLane", () => {
     const killedAt = performance.now();
     const next = await open().run(async (granted) => granted, signal);
     expect(next).toBe(token + 1);
-    expect(performance.now() - killedAt).toBeLessThan(1_200);
+    expect(performance.now() - killedAt).toBeLessThan(3_000);
   });
 
   it("fails the write of a holder that was paused past its lease", async () => {

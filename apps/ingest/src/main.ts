@@ -1,0 +1,59 @@
+import { Command, CommanderError } from "commander";
+import { ConfigError, errorMessage, InvalidInputError, isMillraceError } from "@millrace/core";
+import { loadConfig } from "@millrace/runtime";
+import { addDocsCommands } from "./commands/docs.ts";
+import { addDownCommand } from "./commands/down.ts";
+import { addIngestCommand } from "./commands/ingest.ts";
+import { addJobsCommands } from "./commands/jobs.ts";
+import { addKeysCommands } from "./commands/keys.ts";
+import { addSearchCommand } from "./commands/search.ts";
+import { addStatusCommand } from "./commands/status.ts";
+import { addUpCommand } from "./commands/up.ts";
+import { note, printable } from "./terminal.ts";
+
+const program = new Command("millrace")
+  .description("Turns a folder of documents into a searchable index and keeps it true.")
+  .showHelpAfterError("Add --help for what is possible.")
+  .exitOverride();
+for (const add of [
+  addUpCommand,
+  addDownCommand,
+  addStatusCommand,
+  addIngestCommand,
+  addSearchCommand,
+  addDocsCommands,
+  addJobsCommands,
+  addKeysCommands,
+]) {
+  add(program);
+}
+
+// `millrace docs list | head`: a reader that goes away is no error.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = report(error);
+}
+
+/** Says what is wrong and answers with the exit code: 2 for wrong usage or configuration, 1 for everything else. */
+function report(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2; // commander has printed it
+  const known = isMillraceError(error) ? error : undefined;
+  note(`millrace: ${errorMessage(error).split("\n").map(printable).join("\n  ")}${known === undefined ? "" : ` [${known.code}]`}`);
+  if (known?.hint !== undefined) note(printable(known.hint));
+  if (wantsStack() && error instanceof Error) note(String(error.stack));
+  return error instanceof InvalidInputError || error instanceof ConfigError ? 2 : 1;
+}
+
+function wantsStack(): boolean {
+  try {
+    return ["debug", "trace"].includes(loadConfig().logLevel);
+  } catch {
+    return false; // the configuration is what was wrong
+  }
+}

@@ -1,0 +1,69 @@
+import { join } from "node:path";
+import { DependencyError } from "@millrace/core";
+import { Ledger } from "@millrace/ledger";
+import { Producer } from "@millrace/queue";
+import { assertQueueRedisSafe, type Config, connectRedis, FileBlobStore } from "@millrace/runtime";
+import { readRunState } from "@millrace/stack";
+import { startInBackground } from "./background.ts";
+
+/** Connections of one command to the installation. */
+export interface Session {
+  readonly ledger: Ledger;
+  /** Of its own connection, which reading events blocks. */
+  readonly events: Ledger;
+  readonly producer: Producer;
+  readonly blobs: FileBlobStore;
+  readonly redis: ReturnType<typeof connectRedis>;
+  close(): Promise<void>;
+}
+
+/**
+ * Connects to the queue Redis: the configured one, else that of the running installation. With `start`, one is started where neither is.
+ * @throws DependencyError `millrace.not_running` | `redis.unavailable` | ConfigError `redis.evicts`
+ */
+export async function openSession(config: Config, options: { start?: boolean } = {}): Promise<Session> {
+  const url = await queueUrl(config, options.start === true);
+  // Failed commands throw what matters; single connection attempts in between are no news.
+  const redis = connectRedis(url, "queue", () => undefined);
+  const eventsRedis = connectRedis(url, "queue", () => undefined);
+  const producer = new Producer(redis);
+  const session: Session = {
+    ledger: new Ledger(redis),
+    events: new Ledger(eventsRedis),
+    producer,
+    blobs: new FileBlobStore(join(config.home, "blobs")),
+    redis,
+    async close() {
+      await producer.close();
+      redis.disconnect();
+      eventsRedis.disconnect();
+    },
+  };
+  try {
+    await assertQueueRedisSafe(redis);
+  } catch (error) {
+    await session.close();
+    throw error;
+  }
+  return session;
+}
+
+/** Runs an action with a session and closes it, whatever happens. */
+export async function withSession<T>(config: Config, action: (session: Session) => Promise<T>): Promise<T> {
+  const session = await openSession(config);
+  try {
+    return await action(session);
+  } finally {
+    await session.close();
+  }
+}
+
+async function queueUrl(config: Config, start: boolean): Promise<string> {
+  if (config.redisQueueUrl !== undefined) return config.redisQueueUrl;
+  const running = (await readRunState(config.home)) ?? (start ? await startInBackground(config) : undefined);
+  const url = running?.redisQueueUrl ?? (start ? (await startInBackground(config)).redisQueueUrl : undefined);
+  if (url === undefined) {
+    throw new DependencyError("millrace.not_running", `Millrace does not run on ${config.home}`, { hint: "Start it with `millrace up --detach`." });
+  }
+  return url;
+}

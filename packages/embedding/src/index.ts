@@ -1,0 +1,2 @@
+export { availableCores } from "./cores.ts";
+export { LocalEmbedder, type LocalEmbedderOptions } from "./local-embedder.ts";

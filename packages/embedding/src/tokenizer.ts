@@ -1,0 +1,54 @@
+import type { TokenCounter } from "@millrace/core";
+import { AutoTokenizer, env } from "@xenova/transformers";
+import { basename, dirname } from "node:path";
+
+/**
+ * The model's own tokenizer. A BERT tokenizer never joins across white space, so a text's ids are the ids of its words one after another; words repeat,
+ * so their ids are remembered, and most of a corpus costs a map look-up.
+ */
+export interface Tokenizer extends TokenCounter {
+  /** Ids of `text` with the special tokens around them. */
+  encode(text: string): number[];
+}
+
+/** The memo forgets everything at this size; the frequent words are back within a few documents. */
+const wordsRememberedMax = 100_000;
+/** Longer runs are rarely repeated. */
+const wordCharsMax = 32;
+/** What BERT calls white space: unlike JavaScript's \s it takes in neither U+FEFF nor the line separators' relatives. */
+const words = /[^\t\n\r \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+/g;
+
+export async function loadTokenizer(modelFolder: string): Promise<Tokenizer> {
+  env.allowRemoteModels = false;
+  env.localModelPath = dirname(modelFolder);
+  const tokenizer = await AutoTokenizer.from_pretrained(basename(modelFolder), { local_files_only: true });
+  const idsOf = (text: string): number[] => tokenizer.encode(text, { add_special_tokens: false });
+  const [prefix, suffix] = specialTokens(tokenizer.encode("a"), idsOf("a"));
+  const remembered = new Map<string, number[]>();
+  const wordIds = (word: string): number[] => {
+    const known = remembered.get(word);
+    if (known !== undefined) return known;
+    const ids = idsOf(word);
+    if (word.length <= wordCharsMax) {
+      if (remembered.size >= wordsRememberedMax) remembered.clear();
+      remembered.set(word, ids);
+    }
+    return ids;
+  };
+  return {
+    specialTokens: prefix.length + suffix.length,
+    count: (text) => (text.match(words) ?? []).reduce((sum, word) => sum + wordIds(word).length, 0),
+    encode: (text) => {
+      const ids = [...prefix];
+      for (const word of text.match(words) ?? []) for (const id of wordIds(word)) ids.push(id);
+      ids.push(...suffix);
+      return ids;
+    },
+  };
+}
+
+/** What the tokenizer puts before and after the ids of a text. */
+function specialTokens(withSpecial: number[], plain: number[]): [prefix: number[], suffix: number[]] {
+  const at = withSpecial.indexOf(plain[0] ?? -1);
+  return [withSpecial.slice(0, at), withSpecial.slice(at + plain.length)];
+}
