@@ -33,7 +33,8 @@ export async function startInBackground(config: Config): Promise<RunState> {
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
   up?.child.unref();
-  const why = up === undefined || up.child.exitCode === null ? `not ready after ${readyMsMax / 1_000} s` : `it ended with code ${up.child.exitCode}`;
+  const why =
+    up === undefined || up.child.exitCode === null ? `not ready after ${readyMsMax / 1_000} s` : `it ended with code ${up.child.exitCode}`;
   const tail = up === undefined ? "" : `\n${await tailOf(up.logPath, up.logStart)}`;
   throw new DependencyError("up.failed", `Millrace could not be started: ${why}${tail}`, {
     hint: `All of its logs are in ${logFolder(config)}; \`millrace up\` shows it in the foreground.`,

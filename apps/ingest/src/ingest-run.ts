@@ -59,11 +59,7 @@ export class IngestRun {
   readonly #listener: RunListener;
   #allPlanned = false;
 
-  constructor(
-    ingestId: string,
-    facts: { filesTotal: number; bytesTotal: number; skipped: readonly SkippedFile[] },
-    listener: RunListener,
-  ) {
+  constructor(ingestId: string, facts: { filesTotal: number; bytesTotal: number; skipped: readonly SkippedFile[] }, listener: RunListener) {
     this.ingestId = ingestId;
     this.filesTotal = facts.filesTotal;
     this.bytesTotal = facts.bytesTotal;

@@ -19,10 +19,19 @@ export function printSummary(run: IngestRun, summary: RunSummary, { project, wai
   if (run.filesTotal === 0) print("There is no document here.");
 
   const failures = run.finished.filter((document) => isFailure(document.state));
-  printNames("Failed:", failures.map(({ source, message, code }) => `${printable(source)}: ${printable(message)} [${code}]`));
+  printNames(
+    "Failed:",
+    failures.map(({ source, message, code }) => `${printable(source)}: ${printable(message)} [${code}]`),
+  );
   const others = run.finished.filter(({ state }) => state === "empty" || state === "superseded" || state === "deleted");
-  printNames("Without text, or overtaken:", others.map(({ source, state }) => `${printable(source)}: ${state}`));
-  printNames("Skipped:", [...skippedByReason(run)].map(([reason, count]) => `${count} ${reason}`));
+  printNames(
+    "Without text, or overtaken:",
+    others.map(({ source, state }) => `${printable(source)}: ${state}`),
+  );
+  printNames(
+    "Skipped:",
+    [...skippedByReason(run)].map(([reason, count]) => `${count} ${reason}`),
+  );
 }
 
 function printNames(title: string, lines: readonly string[]): void {
@@ -36,7 +45,8 @@ function printNames(title: string, lines: readonly string[]): void {
 function skippedByReason(run: IngestRun): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const { source, reason } of run.skipped) {
-    const key = reason === "unsupported_type" ? `unsupported type ${printable(extname(source)) || "without extension"}` : reason.replaceAll("_", " ");
+    const key =
+      reason === "unsupported_type" ? `unsupported type ${printable(extname(source)) || "without extension"}` : reason.replaceAll("_", " ");
     counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   return new Map([...counts].sort((a, b) => b[1] - a[1]));

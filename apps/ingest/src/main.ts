@@ -1,6 +1,6 @@
-import { Command, CommanderError } from "commander";
 import { ConfigError, errorMessage, InvalidInputError, isMillraceError } from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
+import { Command, CommanderError } from "commander";
 import { addDocsCommands } from "./commands/docs.ts";
 import { addDownCommand } from "./commands/down.ts";
 import { addIngestCommand } from "./commands/ingest.ts";

@@ -92,7 +92,14 @@ async function planFile(
   const { project, ingestId, fingerprint, force, takeOver, documentBytesMax } = request;
   const { source, origin } = file;
   const failed = (code: string, message: string): PlannedDocument & { generation: string } => {
-    return { source, documentId: documentIdOf(project, source), bytes: file.bytes, outcome: "failed", failure: { code, message }, generation: "" };
+    return {
+      source,
+      documentId: documentIdOf(project, source),
+      bytes: file.bytes,
+      outcome: "failed",
+      failure: { code, message },
+      generation: "",
+    };
   };
   let stored: { contentHash: string; bytes: number };
   try {

@@ -63,7 +63,9 @@ async function queueUrl(config: Config, start: boolean): Promise<string> {
   const running = (await readRunState(config.home)) ?? (start ? await startInBackground(config) : undefined);
   const url = running?.redisQueueUrl ?? (start ? (await startInBackground(config)).redisQueueUrl : undefined);
   if (url === undefined) {
-    throw new DependencyError("millrace.not_running", `Millrace does not run on ${config.home}`, { hint: "Start it with `millrace up --detach`." });
+    throw new DependencyError("millrace.not_running", `Millrace does not run on ${config.home}`, {
+      hint: "Start it with `millrace up --detach`.",
+    });
   }
   return url;
 }

@@ -32,10 +32,14 @@ export function watchForStandstill(run: IngestRun, producer: Producer): () => vo
         });
     }
     if (performance.now() - workerSeenAt > noWorkerMs) {
-      warnOnceInAWhile("No worker is connected to the queue, so nothing is processed. `millrace status` shows what runs, `millrace up` starts workers.");
+      warnOnceInAWhile(
+        "No worker is connected to the queue, so nothing is processed. `millrace status` shows what runs, `millrace up` starts workers.",
+      );
     } else if (performance.now() - run.movedAt > standstillMs) {
       const states = [...run.openStates()].map(([state, count]) => `${count} ${state}`).join(", ");
-      warnOnceInAWhile(`No document has moved for ${standstillMs / 1_000} s (${states}). Long documents take a while; if it goes on, see the logs and \`millrace status\`.`);
+      warnOnceInAWhile(
+        `No document has moved for ${standstillMs / 1_000} s (${states}). Long documents take a while; if it goes on, see the logs and \`millrace status\`.`,
+      );
     }
   };
 }

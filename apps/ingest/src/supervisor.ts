@@ -62,7 +62,14 @@ export class Supervisor {
       return;
     }
     child.kill("SIGKILL");
-    const tail = (await readFile(this.#logPath(spec.name))).subarray(logStart).toString().trim().split("\n").slice(-5).map(readable).join("\n  ");
+    const tail = (await readFile(this.#logPath(spec.name)))
+      .subarray(logStart)
+      .toString()
+      .trim()
+      .split("\n")
+      .slice(-5)
+      .map(readable)
+      .join("\n  ");
     const message = `${spec.name} did not start (${outcome}):\n  ${tail}`;
     const hint = `Its log is ${this.#logPath(spec.name)}.`;
     if (child.exitCode === 2) throw new ConfigError("service.misconfigured", message, { hint });
@@ -70,7 +77,9 @@ export class Supervisor {
   }
 
   pids(): { name: string; pid: number }[] {
-    return [...this.#services.values()].flatMap(({ spec, child }) => (child?.pid === undefined ? [] : [{ name: spec.name, pid: child.pid }]));
+    return [...this.#services.values()].flatMap(({ spec, child }) =>
+      child?.pid === undefined ? [] : [{ name: spec.name, pid: child.pid }],
+    );
   }
 
   /** Asks all to end, and kills those that have not after 17 s. */
@@ -87,7 +96,12 @@ export class Supervisor {
   #spawn(service: Service): ChildProcess {
     // In a process group of its own: Ctrl-C in the terminal is for the supervisor, which stops its processes in order.
     const log = openSync(this.#logPath(service.spec.name), "a", 0o600);
-    const child = fork(fileURLToPath(service.spec.entry), [], { env: service.spec.env, stdio: ["ignore", log, log, "ipc"], execArgv: [], detached: true });
+    const child = fork(fileURLToPath(service.spec.entry), [], {
+      env: service.spec.env,
+      stdio: ["ignore", log, log, "ipc"],
+      execArgv: [],
+      detached: true,
+    });
     closeSync(log);
     // An error here is a failed spawn or kill; "exit" or the readiness timeout decides what follows.
     child.on("error", (error) => this.#logger.warn({ err: error, service: service.spec.name }, "service.error"));

@@ -18,7 +18,13 @@ export interface FoundFile {
 
 export interface SkippedFile {
   readonly source: string;
-  readonly reason: "unsupported_type" | "symlink_outside_root" | "symlink_broken" | "symlink_loop" | "symlink_nested" | "not_a_regular_file";
+  readonly reason:
+    | "unsupported_type"
+    | "symlink_outside_root"
+    | "symlink_broken"
+    | "symlink_loop"
+    | "symlink_nested"
+    | "not_a_regular_file";
 }
 
 export interface FailedFile extends FoundFile {
@@ -54,7 +60,9 @@ export async function walk(paths: readonly string[], options: WalkOptions): Prom
     const isFolder = (await stat(real)).isDirectory();
     const root = options.root === undefined ? (isFolder ? real : dirname(real)) : await realPathOf(options.root);
     if (real !== root && !isInside(root, real)) {
-      throw new InvalidInputError("source.outside_root", `${path} does not lie under ${root}`, { hint: "Name a --root that holds every path." });
+      throw new InvalidInputError("source.outside_root", `${path} does not lie under ${root}`, {
+        hint: "Name a --root that holds every path.",
+      });
     }
     if (isFolder) await walkFolder(real, { root, found, rules: await rulesAbove(root, real, options), hidden: options.hidden });
     // Without a root, a link that is named keeps its own name, not that of its target.

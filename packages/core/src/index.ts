@@ -1,3 +1,4 @@
+export { normaliseQuery, type SearchIdentity, searchCacheKey } from "./cache-key.ts";
 export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
 export type { Block, BlockKind, Chunk, ChunkRecord, MediaType, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
 export {
@@ -14,6 +15,7 @@ export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, par
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";
 export type { BlobStore, Embedder, EmbeddingSpace, StoredHit, StoreSearch, TokenCounter, VectorStore } from "./ports.ts";
+export { parseSearchRequest, type SearchAnswer, type SearchDeps, type SearchRequest, search } from "./query.ts";
 export { type ProjectName, parseProjectName } from "./project.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";

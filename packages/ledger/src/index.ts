@@ -1,3 +1,4 @@
+export { ApiKeys, type KeyDescription, type Principal, type Scope } from "./api-keys.ts";
 export { type DocumentEntry, type DocumentFailure, type DocumentState, documentStates, settledStates } from "./document-entry.ts";
 export {
   type GarbageEntry,

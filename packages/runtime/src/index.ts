@@ -1,3 +1,4 @@
+export { loadOrCreateAdminKey, newApiKeyText } from "./admin-key.ts";
 export { ChildPool, type ChildPoolOptions, type ChildRequestOptions, serveChildRequests } from "./child-pool.ts";
 export { type Config, environmentSchema, environmentWith, loadConfig } from "./config.ts";
 export { FileBlobStore } from "./file-blob-store.ts";

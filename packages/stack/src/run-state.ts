@@ -52,9 +52,14 @@ export async function claimRunState(home: string): Promise<RunState> {
     await rm(stale, { force: true });
     if (await createExclusively(path, state)) return state;
   }
-  throw new MillraceError("up.already_running", `Millrace runs already on ${home}${other === undefined ? "" : `, as process ${other.pid}`}`, false, {
-    hint: "`millrace status` shows it, `millrace down` stops it; MILLRACE_HOME names another home.",
-  });
+  throw new MillraceError(
+    "up.already_running",
+    `Millrace runs already on ${home}${other === undefined ? "" : `, as process ${other.pid}`}`,
+    false,
+    {
+      hint: "`millrace status` shows it, `millrace down` stops it; MILLRACE_HOME names another home.",
+    },
+  );
 }
 
 /** Replaces the state; readers see the old or the new, never half of one. */

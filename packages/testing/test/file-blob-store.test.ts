@@ -3,8 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { contentHashOf, MemoryBlobStore } from "@millrace/core";
 import { FileBlobStore } from "@millrace/runtime";
-import { describeBlobStore } from "../src/index.ts";
 import { afterAll, expect, test } from "vitest";
+import { describeBlobStore } from "../src/index.ts";
 
 const folders: string[] = [];
 const { signal } = new AbortController();

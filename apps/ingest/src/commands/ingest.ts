@@ -1,16 +1,16 @@
 import { randomUUID } from "node:crypto";
-import type { Command } from "commander";
 import { parseProjectName } from "@millrace/core";
 import { loadConfig, loadPipelineFingerprint } from "@millrace/runtime";
+import type { Command } from "commander";
 import { follow } from "../follow.ts";
 import { IngestRun, isFailure } from "../ingest-run.ts";
 import { printSummary } from "../ingest-summary.ts";
-import { Progress } from "../progress.ts";
 import { type ProduceRequest, produce, reject } from "../produce.ts";
+import { Progress } from "../progress.ts";
 import { openSession, type Session } from "../session.ts";
+import { watchForStandstill } from "../standstill.ts";
 import { note, printable, printJson } from "../terminal.ts";
 import { type WalkResult, walk } from "../walk.ts";
-import { watchForStandstill } from "../standstill.ts";
 
 interface IngestOptions {
   readonly project: string;

@@ -1,0 +1,93 @@
+import { type Config, environmentWith, exitOnSignal, Lifecycle, type Logger } from "@millrace/runtime";
+import { claimRunState, EmbeddedStack, type RunState, removeRunState, writeRunState } from "@millrace/stack";
+import { logFolder } from "./background.ts";
+import { type ServiceSpec, Supervisor } from "./supervisor.ts";
+
+const stopMsMax = 55_000;
+
+/** Everything that `millrace up` runs, and the run state that tells other commands about it. */
+export class Installation {
+  readonly #config: Config;
+  readonly #logger: Logger;
+  readonly #lifecycle: Lifecycle;
+  readonly #supervisors: Supervisor[] = [];
+  #state: RunState | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(config: Config, logger: Logger) {
+    this.#config = config;
+    this.#logger = logger;
+    this.#lifecycle = new Lifecycle(logger);
+  }
+
+  /**
+   * Resolves when everything is up. Where something cannot start, what was started is stopped again. From here on a signal stops all, the
+   * last first: workers, then the services, then the stack, and ends the process.
+   * @throws MillraceError `up.already_running`; what the stack and the services throw
+   */
+  async start(): Promise<RunState> {
+    const { home } = this.#config;
+    this.#state = await claimRunState(home);
+    this.#lifecycle.onClose("run state", async () => {
+      await this.#writing;
+      await removeRunState(home);
+    });
+    exitOnSignal(this.#lifecycle, this.#logger, stopMsMax);
+    try {
+      return await this.#startAll();
+    } catch (error) {
+      await this.#lifecycle.close();
+      throw error;
+    }
+  }
+
+  async #startAll(): Promise<RunState> {
+    const { home, runtime, host, port, dashboardPort, workers } = this.#config;
+    const stack = new EmbeddedStack(this.#config, this.#logger);
+    this.#lifecycle.onClose("stack", () => stack.close());
+    const addresses = await stack.start();
+    await this.#update(addresses);
+
+    const env = environmentWith({
+      REDIS_QUEUE_URL: addresses.redisQueueUrl,
+      REDIS_CACHE_URL: addresses.redisCacheUrl,
+      MILVUS_ADDRESS: addresses.milvusAddress,
+      MILLRACE_HOME: home,
+      MILLRACE_RUNTIME: runtime,
+    });
+    const service = (name: string, app: string): ServiceSpec => ({
+      name,
+      entry: new URL(`../../${app}/dist/main.js`, import.meta.url),
+      env,
+    });
+    // Together, as each loads a model; and the supervisor of the workers last, so that they are stopped first.
+    const services = this.#supervisor("services");
+    const workerProcesses = this.#supervisor("workers");
+    const names = Array.from({ length: workers }, (_, index) => `worker-${index + 1}`);
+    await Promise.all([
+      services.start(service("query", "query")),
+      services.start(service("dashboard", "dashboard")),
+      ...names.map((name) => workerProcesses.start(service(name, "worker"))),
+    ]);
+    return this.#update({ phase: "ready", queryUrl: `http://${host}:${port}`, dashboardUrl: `http://${host}:${dashboardPort}` });
+  }
+
+  #supervisor(name: string): Supervisor {
+    const supervisor = new Supervisor(logFolder(this.#config), this.#logger, () => void this.#update({}));
+    this.#supervisors.push(supervisor);
+    this.#lifecycle.onClose(name, () => supervisor.close());
+    return supervisor;
+  }
+
+  /** One write after the other: the newest state is the last one written. */
+  async #update(change: Partial<RunState>): Promise<RunState> {
+    const processes = this.#supervisors.flatMap((supervisor) => supervisor.pids());
+    const state = { ...(this.#state as RunState), ...change, processes };
+    this.#state = state;
+    this.#writing = this.#writing
+      .then(() => writeRunState(this.#config.home, state))
+      .catch((error: unknown) => this.#logger.warn({ err: error }, "run_state.write_failed"));
+    await this.#writing;
+    return state;
+  }
+}

@@ -1,0 +1,1 @@
+export { type CacheCounts, SearchCache, type SearchCacheOptions } from "./search-cache.ts";

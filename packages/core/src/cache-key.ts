@@ -1,0 +1,41 @@
+import { createHash } from "node:crypto";
+import type { Filter } from "./filter.ts";
+
+export interface SearchIdentity {
+  readonly project: string;
+  /** Read before the search, never after: an answer computed from older content must not be found under a newer epoch. */
+  readonly epoch: string;
+  readonly spaceFingerprint: string;
+  readonly mode: string;
+  readonly topK: number;
+  readonly query: string;
+  readonly filter: Filter | undefined;
+}
+
+/**
+ * Everything that an answer depends on, hashed. The project is in the clear as well, so that entries can be told apart; the length prefixes keep
+ * neighbouring parts from running into each other.
+ */
+export function searchCacheKey(identity: SearchIdentity): string {
+  const { project, epoch, spaceFingerprint, mode, topK, query, filter } = identity;
+  const hash = createHash("sha256");
+  for (const part of [project, epoch, spaceFingerprint, mode, String(topK), query, filter === undefined ? "" : canonicalJson(filter)]) {
+    hash.update(`${Buffer.byteLength(part)}:`).update(part);
+  }
+  return `millrace:search:${project}:${hash.digest("hex").slice(0, 40)}`;
+}
+
+/** Two spellings of a query that mean the same to the model share an answer: Unicode form and white space. */
+export function normaliseQuery(query: string): string {
+  return query.normalize("NFC").replace(/\s+/g, " ").trim();
+}
+
+/** JSON with sorted keys, so that the order in which a caller wrote a filter's fields does not matter. */
+function canonicalJson(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
+  }
+  return JSON.stringify(value);
+}
