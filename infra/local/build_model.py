@@ -63,14 +63,16 @@ def build(weights: dict, config: dict, weights_folder: Path, out: Path) -> None:
         (partial / "onnx").mkdir(parents=True)
         step("building the fp32 graph")
         write_fp32(weights, config, partial / FILE_NAMES["fp32"])
+        check("fp32", partial)
         step("quantising to int8")
-        write_int8(partial / FILE_NAMES["fp32"], partial / FILE_NAMES["int8"])
-        for dtype, name in FILE_NAMES.items():
-            cosine = smallest_cosine(partial / name)
-            step(f"checked {dtype}: smallest cosine with the reference {cosine:.6f}")
-            # Written so that a NaN fails too.
-            if not cosine >= SMALLEST_COSINE[dtype]:
-                raise ModelError(f"{dtype} vectors differ from the reference: cosine {cosine:.6f}, wanted {SMALLEST_COSINE[dtype]} or more.")
+        try:
+            write_int8(partial, reduce_range=False)
+            check("int8", partial)
+        except ModelError:
+            # x86 processors without VNNI add pairs of products in 16 bits, which overflows now and then; weights of 7 bits cannot.
+            step("quantising again with 7-bit weights")
+            write_int8(partial, reduce_range=True)
+            check("int8", partial)
         for name in TOKENIZER_FILES:
             shutil.copyfile(weights_folder / name, partial / name)
         write_manifest(weights_folder, config, partial)
@@ -95,7 +97,7 @@ def write_fp32(weights: dict, config: dict, path: Path) -> None:
     onnx.save(model, str(path))
 
 
-def write_int8(fp32: Path, path: Path) -> None:
+def write_int8(folder: Path, reduce_range: bool) -> None:
     """Weights of every matrix product as signed bytes with a scale per output channel; activations are quantised while running."""
     import logging
 
@@ -106,14 +108,23 @@ def write_int8(fp32: Path, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantize_dynamic(
-            str(fp32),
-            str(path),
+            str(folder / FILE_NAMES["fp32"]),
+            str(folder / FILE_NAMES["int8"]),
             op_types_to_quantize=["MatMul", "Attention"],
             weight_type=QuantType.QInt8,
             per_channel=True,
+            reduce_range=reduce_range,
             # The types behind fused operators cannot be inferred.
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
+
+
+def check(dtype: str, folder: Path) -> None:
+    cosine = smallest_cosine(folder / FILE_NAMES[dtype])
+    step(f"checked {dtype}: smallest cosine with the reference {cosine:.6f}")
+    # Written so that a NaN fails too.
+    if not cosine >= SMALLEST_COSINE[dtype]:
+        raise ModelError(f"{dtype} vectors differ from the reference: cosine {cosine:.6f}, wanted {SMALLEST_COSINE[dtype]} or more.")
 
 
 def write_manifest(weights_folder: Path, config: dict, folder: Path) -> None:

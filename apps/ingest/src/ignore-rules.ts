@@ -24,7 +24,7 @@ export class IgnoreRules {
   async enter(folder: string, base: string): Promise<IgnoreRules> {
     const texts = await Promise.all(fileNames.map((name) => textOf(join(folder, name))));
     if (texts.every((text) => text === "")) return this;
-    return new IgnoreRules(this.#commandLine, [...this.#levels, { base, patterns: ignore().add(texts) }]);
+    return new IgnoreRules(this.#commandLine, [...this.#levels, { base, patterns: ignore().add(texts.join("\n")) }]);
   }
 
   /** `path` is relative to the root. */

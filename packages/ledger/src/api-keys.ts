@@ -56,7 +56,8 @@ export class ApiKeys {
     if (match === null) return undefined;
     const [, keyId = "", secret = ""] = match;
     const digest = digestOf(secret);
-    const remembered = this.#remembered.get(digest.toString("hex"));
+    const rememberedAs = digestOf(text).toString("hex");
+    const remembered = this.#remembered.get(rememberedAs);
     if (remembered !== undefined && remembered.until > performance.now()) return remembered.principal;
     const record = await this.#call((redis) => redis.hgetall(recordKey(keyId)));
     const stored = Buffer.from(record["digest"] ?? "", "hex");
@@ -64,7 +65,7 @@ export class ApiKeys {
     const equal = timingSafeEqual(digest, stored.length === digest.length ? stored : Buffer.alloc(digest.length));
     const principal = equal && stored.length === digest.length ? describe(keyId, record) : undefined;
     if (this.#remembered.size >= rememberedMax) this.#remembered.clear();
-    this.#remembered.set(digest.toString("hex"), { principal, until: performance.now() + rememberedMs });
+    this.#remembered.set(rememberedAs, { principal, until: performance.now() + rememberedMs });
     return principal;
   }
 

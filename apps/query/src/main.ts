@@ -1,0 +1,82 @@
+import { serve } from "@hono/node-server";
+import { SearchCache } from "@millrace/cache";
+import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
+import { availableCores, LocalEmbedder } from "@millrace/embedding";
+import { ApiKeys, Ledger } from "@millrace/ledger";
+import { connectRedis, createLogger, exitOnSignal, Lifecycle, loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
+import { MilvusVectorStore } from "@millrace/vector-store";
+import { createApp } from "./app.ts";
+import { createMetrics } from "./metrics.ts";
+
+const config = loadConfig();
+const logger = createLogger("query", config.logLevel);
+const lifecycle = new Lifecycle(logger);
+
+try {
+  await start();
+  process.send?.({ type: "ready", port: config.port });
+} catch (error) {
+  const known = isMillraceError(error) ? error : undefined;
+  logger.fatal({ code: known?.code, reason: errorMessage(error), hint: known?.hint }, "query.start_failed");
+  await lifecycle.close();
+  process.exit(error instanceof ConfigError ? 2 : 1);
+}
+
+async function start(): Promise<void> {
+  exitOnSignal(lifecycle, logger);
+  const { redisQueueUrl, redisCacheUrl, milvusAddress } = config;
+  if (redisQueueUrl === undefined || redisCacheUrl === undefined || milvusAddress === undefined) {
+    throw new ConfigError("config.incomplete", "The query service needs REDIS_QUEUE_URL, REDIS_CACHE_URL and MILVUS_ADDRESS", { hint: "`millrace up` starts it with all of them." });
+  }
+  const connect = (url: string, role: "queue" | "cache") => {
+    const redis = connectRedis(url, role, (error) => logger.warn({ role, reason: error.message }, "redis.error"));
+    lifecycle.onClose(`redis (${role})`, () => redis.disconnect());
+    return redis;
+  };
+  const queueRedis = connect(redisQueueUrl, "queue");
+  const cacheRedis = connect(redisCacheUrl, "cache");
+  const keys = new ApiKeys(queueRedis);
+  await keys.register(await loadOrCreateAdminKey(config.home), { scopes: ["read", "ingest"], label: "admin.key" });
+
+  // One question is a handful of tokens: half of the cores answer it as fast as all, and leave the rest to ingestion.
+  const embedder = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype, threads: Math.max(1, availableCores() >> 1) });
+  lifecycle.onClose("embedder", () => embedder.close());
+  const store = new MilvusVectorStore({ address: milvusAddress, space: embedder.space, redis: queueRedis, ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }) });
+  lifecycle.onClose("vector store", () => store.close());
+  const cache = new SearchCache({ redis: cacheRedis, ttlSeconds: config.searchCacheTtlSeconds });
+  const app = createApp({
+    embedder,
+    store,
+    cache,
+    keys,
+    logger,
+    ledger: new Ledger(queueRedis),
+    metrics: createMetrics(cache.counts),
+    probes: [
+      { name: "queue redis", optional: false, check: () => queueRedis.ping() },
+      { name: "milvus", optional: false, check: (signal) => store.ready(signal) },
+      { name: "embedder", optional: false, check: (signal) => embedder.embed(["ready"], signal) },
+      { name: "cache redis", optional: true, check: () => cacheRedis.ping() },
+    ],
+  });
+  // Both may be away for now: requests answer 503 until they are back, and the model is warm when they are.
+  store.start(AbortSignal.timeout(10_000)).catch((error: unknown) => logger.warn({ reason: errorMessage(error) }, "store.not_ready"));
+  await embedder.start(AbortSignal.timeout(60_000));
+
+  await new Promise<void>((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, () => resolve());
+    server.once("error", (error: NodeJS.ErrnoException) => {
+      const { host, port } = config;
+      reject(
+        error.code === "EADDRINUSE"
+          ? new ConfigError("query.port_in_use", `Port ${port} on ${host} is taken`, { hint: "Set MILLRACE_PORT to a free one." })
+          : new ConfigError("query.cannot_listen", `Cannot listen on ${host}:${port}: ${error.message}`),
+      );
+    });
+    lifecycle.onClose("http", () => new Promise<void>((closed) => {
+      server.close(() => closed());
+      if ("closeIdleConnections" in server) server.closeIdleConnections();
+    }));
+  });
+  logger.info({ host: config.host, port: config.port }, "query.started");
+}

@@ -1,0 +1,46 @@
+import { isMillraceError } from "@millrace/core";
+
+/** A refusal with its HTTP status, for what is a matter of HTTP alone (keys, routes, sizes). */
+export class Refusal extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly hint: string | undefined;
+
+  constructor(status: number, code: string, message: string, hint?: string) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.hint = hint;
+  }
+}
+
+const retryAfterSeconds = 2;
+
+/** One of the two places where errors are mapped to the outside. What is not ours is a 500 without its inner words. */
+export function problemOf(error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  if (error instanceof Error && error.name === "TimeoutError") return new Refusal(503, "request.timeout", "The request took too long");
+  if (error instanceof Error && error.name === "AbortError") return new Refusal(499, "request.aborted", "The client left");
+  if (!isMillraceError(error)) return new Refusal(500, "internal", "Something failed that should not; the log has the details");
+  return new Refusal(error.retryable ? 503 : error.name === "InvalidInputError" ? 400 : 500, error.code, error.message, error.hint);
+}
+
+/** RFC 9457 problem details, with `code` and `hint` as extensions. */
+export function problemResponse({ status, code, message, hint }: Refusal, instance: string): Response {
+  const body = { type: `urn:millrace:problem:${code}`, title: titles[status] ?? "Error", status, detail: message, code, ...(hint === undefined ? {} : { hint }), instance };
+  const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
+  if (status === 401) headers["www-authenticate"] = 'Bearer realm="millrace"';
+  if (status === 503) headers["retry-after"] = String(retryAfterSeconds);
+  return new Response(JSON.stringify(body), { status, headers });
+}
+
+const titles: Readonly<Record<number, string>> = {
+  400: "Bad request",
+  401: "Unauthorised",
+  403: "Forbidden",
+  404: "Not found",
+  413: "Too large",
+  499: "Client closed request",
+  500: "Internal error",
+  503: "Unavailable",
+};

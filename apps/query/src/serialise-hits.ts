@@ -1,0 +1,20 @@
+import type { StoredHit } from "@millrace/core";
+
+/** The hits as they stand in the answer's `data`. */
+export function serialiseHits(hits: readonly StoredHit[]): string {
+  return JSON.stringify(
+    hits.map((hit) => ({
+      document_id: hit.documentId,
+      source: hit.source,
+      chunk_id: hit.chunkId,
+      ordinal: hit.ordinal,
+      page: hit.page ?? null,
+      headings: hit.headings,
+      title: hit.title,
+      text: hit.text,
+      span: hit.span,
+      score: hit.score,
+      metadata: hit.metadata,
+    })),
+  );
+}
