@@ -23,7 +23,8 @@ export function printSummary(run: IngestRun, summary: RunSummary, { project, wai
     "Failed:",
     failures.map(({ source, message, code }) => `${printable(source)}: ${printable(message)} [${code}]`),
   );
-  const others = run.finished.filter(({ state }) => state === "empty" || state === "superseded" || state === "deleted");
+  const changed = run.finished.filter(({ outcome }) => outcome !== "unchanged");
+  const others = changed.filter(({ state }) => state === "empty" || state === "superseded" || state === "deleted");
   printNames(
     "Without text, or overtaken:",
     others.map(({ source, state }) => `${printable(source)}: ${state}`),

@@ -10,6 +10,7 @@ export class Installation {
   readonly #config: Config;
   readonly #logger: Logger;
   readonly #lifecycle: Lifecycle;
+  readonly #stack: EmbeddedStack;
   readonly #supervisors: Supervisor[] = [];
   #state: RunState | undefined;
   #writing: Promise<void> = Promise.resolve();
@@ -18,6 +19,7 @@ export class Installation {
     this.#config = config;
     this.#logger = logger;
     this.#lifecycle = new Lifecycle(logger);
+    this.#stack = new EmbeddedStack(config, logger);
   }
 
   /**
@@ -43,9 +45,8 @@ export class Installation {
 
   async #startAll(): Promise<RunState> {
     const { home, runtime, host, port, dashboardPort, workers } = this.#config;
-    const stack = new EmbeddedStack(this.#config, this.#logger);
-    this.#lifecycle.onClose("stack", () => stack.close());
-    const addresses = await stack.start();
+    this.#lifecycle.onClose("stack", () => this.#stack.close());
+    const addresses = await this.#stack.start();
     await this.#update(addresses);
 
     const env = environmentWith({
@@ -81,7 +82,8 @@ export class Installation {
 
   /** One write after the other: the newest state is the last one written. */
   async #update(change: Partial<RunState>): Promise<RunState> {
-    const processes = this.#supervisors.flatMap((supervisor) => supervisor.pids());
+    const servers = [...this.#stack.pids()].map(([name, pid]) => ({ name, pid }));
+    const processes = [...servers, ...this.#supervisors.flatMap((supervisor) => supervisor.pids())];
     const state = { ...(this.#state as RunState), ...change, processes };
     this.#state = state;
     this.#writing = this.#writing

@@ -46,9 +46,10 @@ export function wrap(text: string, width: number, indent: string, linesMax: numb
     line = line === "" ? word : `${line} ${word}`;
   }
   lines.push(line);
-  const shown = lines.slice(0, linesMax);
-  if (lines.length > linesMax) shown[linesMax - 1] += " …";
-  return shown.map((each) => `${indent}${each.slice(0, Math.max(width - indent.length, 20))}`).join("\n");
+  const room = Math.max(width - indent.length, 20);
+  const shown = lines.slice(0, linesMax).map((each) => each.slice(0, room));
+  if (lines.length > linesMax) shown[linesMax - 1] = `${shown[linesMax - 1]?.slice(0, room - 2)} …`;
+  return shown.map((each) => `${indent}${each}`).join("\n");
 }
 
 export function bytesText(bytes: number): string {
@@ -62,4 +63,9 @@ export function durationText(seconds: number): string {
   if (seconds < 60) return `${Math.ceil(seconds)} s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 60 ? `${minutes} min ${Math.ceil(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** A URL that may be shown. */
+export function withoutPassword(url: string): string {
+  return url.replace(/\/\/[^@/]*@/, "//***@");
 }

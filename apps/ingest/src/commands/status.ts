@@ -5,7 +5,7 @@ import { type RunState, readRunState } from "@millrace/stack";
 import type { Command } from "commander";
 import { isQueryServiceReady } from "../query-client.ts";
 import { withSession } from "../session.ts";
-import { print, printJson, table } from "../terminal.ts";
+import { print, printJson, table, withoutPassword } from "../terminal.ts";
 
 interface ServiceStatus {
   readonly name: string;
@@ -63,7 +63,14 @@ async function probeAll(config: Config, running: RunState | undefined): Promise<
   const probes: Promise<ServiceStatus>[] = [];
   const probe = (name: string, address: string | undefined, check: (address: string) => Promise<boolean>): void => {
     if (address === undefined) return;
-    probes.push(check(address).then((healthy) => ({ name, pid: pidOf(name), address: withoutPassword(address), healthy })));
+    probes.push(
+      check(address).then((healthy) => ({
+        name,
+        pid: pidOf(name === "milvus" ? "milvus-lite" : name),
+        address: withoutPassword(address),
+        healthy,
+      })),
+    );
   };
   probe("redis-queue", redisQueueUrl, answersPing);
   probe("redis-cache", redisCacheUrl, answersPing);
@@ -161,8 +168,4 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-
-function withoutPassword(address: string): string {
-  return address.replace(/\/\/[^@/]*@/, "//***@");
 }

@@ -4,7 +4,7 @@ import type { RunState } from "@millrace/stack";
 import type { Command } from "commander";
 import { startInBackground } from "../background.ts";
 import { Installation } from "../installation.ts";
-import { print } from "../terminal.ts";
+import { print, withoutPassword } from "../terminal.ts";
 
 export function addUpCommand(program: Command): void {
   program
@@ -33,9 +33,9 @@ async function upInForeground(): Promise<void> {
 function printAddresses(state: RunState, home: string): void {
   print(`query service   ${state.queryUrl ?? ""}`);
   print(`dashboard       ${state.dashboardUrl ?? ""}`);
-  print(`queue Redis     ${state.redisQueueUrl ?? ""}`);
-  print(`cache Redis     ${state.redisCacheUrl ?? ""}`);
+  print(`queue Redis     ${withoutPassword(state.redisQueueUrl ?? "")}`);
+  print(`cache Redis     ${withoutPassword(state.redisCacheUrl ?? "")}`);
   print(`Milvus          ${state.milvusAddress ?? ""}`);
   print(`admin key       ${join(home, "admin.key")}`);
-  print(`logs            ${home}/logs`);
+  print(`logs            ${join(home, "logs")}`);
 }
