@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DependencyError } from "@millrace/core";
+import { ConfigError, DependencyError, type MillraceError } from "@millrace/core";
 import type { Config } from "@millrace/runtime";
 import { type RunState, readRunState } from "@millrace/stack";
 import { isQueryServiceReady } from "./query-client.ts";
@@ -14,31 +14,32 @@ const pollMs = 100;
 
 /**
  * Starts `millrace up` as a process of its own and waits until the query service answers. Where one is starting already, waits for that.
- * @throws DependencyError `up.failed` with the end of the log
+ * @throws DependencyError `up.failed` | ConfigError `up.misconfigured`, with the end of the log
  */
 export async function startInBackground(config: Config): Promise<RunState> {
-  const running = await readRunState(config.home);
-  if (running === undefined) note(`Nothing runs on ${config.home} yet: starting it in the background (\`millrace down\` stops it) …`);
-  const up = running === undefined ? spawnUp(config) : undefined;
+  let up: ReturnType<typeof spawnUp> | undefined;
   const giveUpAt = performance.now() + readyMsMax;
   while (performance.now() < giveUpAt) {
     const state = await readRunState(config.home);
-    if (state?.phase === "ready" && state.queryUrl !== undefined && (await isQueryServiceReady(state.queryUrl))) {
-      // Its own handle would keep this process alive.
-      up?.child.unref();
-      return state;
+    if (state?.phase === "ready" && state.queryUrl !== undefined && (await isQueryServiceReady(state.queryUrl))) return state;
+    if (state === undefined && up === undefined) {
+      note(`Nothing runs on ${config.home} yet: starting it in the background (\`millrace down\` stops it) …`);
+      up = spawnUp(config);
     }
-    // Gone without another having taken the home, which happens when two start at once.
-    if (state === undefined && (up === undefined || up.child.exitCode !== null || up.child.signalCode !== null)) break;
+    // It ends without an error where another was a moment faster: then that one's state is there.
+    if (state === undefined && up !== undefined && (up.child.exitCode !== null || up.child.signalCode !== null)) break;
     await new Promise((resolve) => setTimeout(resolve, pollMs));
   }
-  up?.child.unref();
-  const why =
-    up === undefined || up.child.exitCode === null ? `not ready after ${readyMsMax / 1_000} s` : `it ended with code ${up.child.exitCode}`;
+  throw await startFailure(config, up);
+}
+
+async function startFailure(config: Config, up: ReturnType<typeof spawnUp> | undefined): Promise<MillraceError> {
+  const code = up?.child.exitCode ?? null;
+  const why = code === null ? `not ready after ${readyMsMax / 1_000} s` : `it ended with code ${code}`;
   const tail = up === undefined ? "" : `\n${await tailOf(up.logPath, up.logStart)}`;
-  throw new DependencyError("up.failed", `Millrace could not be started: ${why}${tail}`, {
-    hint: `All of its logs are in ${logFolder(config)}; \`millrace up\` shows it in the foreground.`,
-  });
+  const hint = `All of its logs are in ${logFolder(config)}; \`millrace up\` shows it in the foreground.`;
+  const message = `Millrace could not be started: ${why}${tail}`;
+  return code === 2 ? new ConfigError("up.misconfigured", message, { hint }) : new DependencyError("up.failed", message, { hint });
 }
 
 export function logFolder(config: Config): string {
@@ -53,6 +54,7 @@ function spawnUp(config: Config): { child: ReturnType<typeof spawn>; logPath: st
   const command = fileURLToPath(new URL("../dist/main.js", import.meta.url));
   const child = spawn(process.execPath, [command, "up"], { detached: true, stdio: ["ignore", log, log] });
   closeSync(log);
+  child.unref(); // it goes on when this process ends
   return { child, logPath, logStart };
 }
 

@@ -1,6 +1,7 @@
 import { type Config, environmentWith, exitOnSignal, Lifecycle, type Logger } from "@millrace/runtime";
 import { claimRunState, EmbeddedStack, type RunState, removeRunState, writeRunState } from "@millrace/stack";
 import { logFolder } from "./background.ts";
+import { connectQueueRedis } from "./queue-connection.ts";
 import { type ServiceSpec, Supervisor } from "./supervisor.ts";
 
 const stopMsMax = 55_000;
@@ -47,6 +48,8 @@ export class Installation {
     const { home, runtime, host, port, dashboardPort, workers } = this.#config;
     this.#lifecycle.onClose("stack", () => this.#stack.close());
     const addresses = await this.#stack.start();
+    // Asked here, so that there is one clear error instead of one from each service.
+    (await connectQueueRedis(addresses.redisQueueUrl)).disconnect();
     await this.#update(addresses);
 
     const env = environmentWith({

@@ -2,9 +2,10 @@ import { join } from "node:path";
 import { DependencyError } from "@millrace/core";
 import { Ledger } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
-import { assertQueueRedisSafe, type Config, connectRedis, FileBlobStore } from "@millrace/runtime";
+import { type Config, connectRedis, FileBlobStore } from "@millrace/runtime";
 import { readRunState } from "@millrace/stack";
 import { startInBackground } from "./background.ts";
+import { connectQueueRedis, type QueueRedis } from "./queue-connection.ts";
 
 /** Connections of one command to the installation. */
 export interface Session {
@@ -13,7 +14,7 @@ export interface Session {
   readonly events: Ledger;
   readonly producer: Producer;
   readonly blobs: FileBlobStore;
-  readonly redis: ReturnType<typeof connectRedis>;
+  readonly redis: QueueRedis;
   close(): Promise<void>;
 }
 
@@ -23,11 +24,11 @@ export interface Session {
  */
 export async function openSession(config: Config, options: { start?: boolean } = {}): Promise<Session> {
   const url = await queueUrl(config, options.start === true);
+  const redis = await connectQueueRedis(url);
   // Failed commands throw what matters; single connection attempts in between are no news.
-  const redis = connectRedis(url, "queue", () => undefined);
   const eventsRedis = connectRedis(url, "queue", () => undefined);
   const producer = new Producer(redis);
-  const session: Session = {
+  return {
     ledger: new Ledger(redis),
     events: new Ledger(eventsRedis),
     producer,
@@ -39,13 +40,6 @@ export async function openSession(config: Config, options: { start?: boolean } =
       eventsRedis.disconnect();
     },
   };
-  try {
-    await assertQueueRedisSafe(redis);
-  } catch (error) {
-    await session.close();
-    throw error;
-  }
-  return session;
 }
 
 /** Runs an action with a session and closes it, whatever happens. */
@@ -60,8 +54,9 @@ export async function withSession<T>(config: Config, action: (session: Session) 
 
 async function queueUrl(config: Config, start: boolean): Promise<string> {
   if (config.redisQueueUrl !== undefined) return config.redisQueueUrl;
-  const running = (await readRunState(config.home)) ?? (start ? await startInBackground(config) : undefined);
-  const url = running?.redisQueueUrl ?? (start ? (await startInBackground(config)).redisQueueUrl : undefined);
+  const running = await readRunState(config.home);
+  const usable = running?.phase === "ready" ? running : start ? await startInBackground(config) : undefined;
+  const url = usable?.redisQueueUrl;
   if (url === undefined) {
     throw new DependencyError("millrace.not_running", `Millrace does not run on ${config.home}`, {
       hint: "Start it with `millrace up --detach`.",

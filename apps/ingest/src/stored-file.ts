@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { constants, type FileHandle, open } from "node:fs/promises";
 import { contentHashOf, DocumentError, errorMessage, isMillraceError } from "@millrace/core";
 import type { FileBlobStore } from "@millrace/runtime";
+import { bytesText } from "./terminal.ts";
 
 const inMemoryBytesMax = 32 * 1024 * 1024;
 
@@ -21,7 +22,7 @@ export async function storeFile(
   try {
     const { size } = await statOf(file);
     if (size > documentBytesMax) {
-      throw new DocumentError("file.too_large", `${size} bytes, ${documentBytesMax} are the most (MILLRACE_DOCUMENT_BYTES_MAX)`);
+      throw new DocumentError("file.too_large", tooLargeMessage(size, documentBytesMax));
     }
     if (size <= inMemoryBytesMax) {
       const bytes = await readable(file.readFile());
@@ -36,6 +37,10 @@ export async function storeFile(
   } finally {
     await file.close();
   }
+}
+
+export function tooLargeMessage(bytes: number, bytesMax: number): string {
+  return `The file has ${bytesText(bytes)}, ${bytesText(bytesMax)} are the most (MILLRACE_DOCUMENT_BYTES_MAX)`;
 }
 
 async function openFile(path: string): Promise<FileHandle> {

@@ -15,8 +15,10 @@ export function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-export function printJson(value: unknown): void {
-  print(JSON.stringify(value));
+/** Control characters are escaped here too, those that JSON leaves as they are included. */
+export function printJson(value: unknown, indent?: number): void {
+  const escaped = (character: string): string => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  print(JSON.stringify(value, undefined, indent).replace(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]/g, escaped));
 }
 
 /** Everything that is no result: stderr. */

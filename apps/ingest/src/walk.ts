@@ -3,6 +3,7 @@ import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { InvalidInputError, limits, mediaTypeOf } from "@millrace/core";
 import { IgnoreRules } from "./ignore-rules.ts";
+import { tooLargeMessage } from "./stored-file.ts";
 
 /**
  * Finds the documents under the paths that were named, without reading any. What is no document is not passed over in silence: it is
@@ -173,8 +174,7 @@ class Findings {
       return this.fail(path, `${relativePath.slice(0, 200)}…`, bytes, "source.too_long", message, false);
     }
     if (bytes > this.#documentBytesMax) {
-      const message = `${bytes} bytes, ${this.#documentBytesMax} are the most (MILLRACE_DOCUMENT_BYTES_MAX)`;
-      return this.fail(path, relativePath, bytes, "file.too_large", message);
+      return this.fail(path, relativePath, bytes, "file.too_large", tooLargeMessage(bytes, this.#documentBytesMax));
     }
     const other = this.#files.get(source);
     if (other !== undefined && other.origin !== path) {

@@ -111,12 +111,13 @@ async function isAlive(state: RunState): Promise<boolean> {
   return state.pidIdentity === (await identityOf(state.pid));
 }
 
-/** Start time in clock ticks since boot, from /proc; empty where that does not exist. */
+/** Start time in clock ticks since boot, from /proc; empty where that does not exist, and for a process that has ended but was not yet reaped. */
 async function identityOf(pid: number): Promise<string> {
   try {
     const text = await readFile(`/proc/${pid}/stat`, "utf8");
-    // The second field, the name in parentheses, may hold spaces; the start time is the 20th after it.
-    return text.slice(text.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+    // The second field, the name in parentheses, may hold spaces; the third is the state, the 22nd the start time.
+    const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
+    return fields[0] === "Z" ? "" : (fields[19] ?? "");
   } catch {
     return "";
   }

@@ -70,7 +70,7 @@ async function show(name: string, options: ProjectOption): Promise<void> {
   await withSession(loadConfig(), async ({ ledger }) => {
     const entry = await findDocument(ledger, project, name);
     if (entry === undefined) throw notFound(name, project);
-    print(JSON.stringify(documentJson(entry), undefined, 2));
+    printJson(documentJson(entry), 2);
   });
 }
 

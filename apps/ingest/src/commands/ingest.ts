@@ -120,8 +120,6 @@ function startRun(found: WalkResult, { json }: IngestOptions, progress: Progress
       if (json) {
         const failure = isFailure(state) ? { error: { code, message } } : {};
         printJson({ event: "document", source, document_id: documentId, outcome, state, chunks, tokens, ...failure });
-      } else if (isFailure(state)) {
-        progress.note(`failed: ${printable(source)}: ${printable(message)} [${code}]`);
       }
     },
     onWarning: (text) => progress.note(`warning: ${printable(text)}`),
