@@ -73,6 +73,7 @@ export class Installation {
       services.start(service("dashboard", "dashboard")),
       ...names.map((name) => workerProcesses.start(service(name, "worker"))),
     ]);
+    this.#lifecycle.onClose("phase", async () => void (await this.#update({ phase: "stopping" })));
     return this.#update({ phase: "ready", queryUrl: `http://${host}:${port}`, dashboardUrl: `http://${host}:${dashboardPort}` });
   }
 

@@ -55,7 +55,7 @@ export async function withSession<T>(config: Config, action: (session: Session) 
 async function queueUrl(config: Config, start: boolean): Promise<string> {
   if (config.redisQueueUrl !== undefined) return config.redisQueueUrl;
   const running = await readRunState(config.home);
-  const usable = running?.phase === "ready" ? running : start ? await startInBackground(config) : undefined;
+  const usable = !start || running?.phase === "ready" ? running : await startInBackground(config);
   const url = usable?.redisQueueUrl;
   if (url === undefined) {
     throw new DependencyError("millrace.not_running", `Millrace does not run on ${config.home}`, {

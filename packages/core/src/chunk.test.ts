@@ -86,7 +86,7 @@ describe("chunkDocument", () => {
   });
 
   it("numbers pages from 1 by where the chunk starts", () => {
-    const page = "Some words that fill a page of this document well enough. ".repeat(3).trim();
+    const page = "A short page.";
     const document = documentOf(
       Array.from({ length: 4 }, () => ({ kind: "paragraph" as const, text: page })),
       1,

@@ -8,8 +8,8 @@ import type { TokenCounter } from "./ports.ts";
  *
  * The text is seen as a run of units (words; runs without spaces are cut into pieces), each with its token count and the strength of
  * the boundary before it. A chunk takes units greedily up to the token limit and then ends at the strongest boundary in its second
- * half: paragraph, else sentence or line, else word. A heading or page start ends a chunk earlier, once it holds `tokensMin` tokens, so
- * that short sections are joined and long ones keep their own chunks. Unless a section ends there, the next chunk
+ * half: paragraph, else sentence or line, else word. A page always ends a chunk, so that a hit's page number is right for all of it. A heading
+ * ends one that holds `tokensMin` tokens, so that short sections are joined and long ones keep their own chunks. Unless a section ends there, the next chunk
  * repeats up to `tokensOverlap` tokens, beginning at a sentence where one fits.
  *
  * Invariants: `chunk.text === document.text.slice(span)`; spans are in order; together they cover every non-space character;
@@ -56,7 +56,7 @@ export function chunkDocument(document: ParsedDocument, tokens: TokenCounter, op
 }
 
 /** How well the text may be cut before a unit. */
-const boundary = { insideWord: 0, word: 1, sentence: 2, block: 3, section: 4 } as const;
+const boundary = { insideWord: 0, word: 1, sentence: 2, block: 3, section: 4, page: 5 } as const;
 
 /** A piece of a word without spaces is at most this long, so that no unit is a large share of a chunk. */
 const unitCharsMax = 64;
@@ -85,7 +85,7 @@ class Units {
     return this.#ends[index] ?? 0;
   }
   boundaryBefore(index: number): number {
-    return this.#boundaries[index] ?? boundary.section;
+    return this.#boundaries[index] ?? boundary.page;
   }
   /** Tokens of the units [from, to). */
   tokens(from: number, to: number): number {
@@ -115,7 +115,7 @@ function unitsOf(document: ParsedDocument, tokens: TokenCounter, budget: number)
       }
       const start = block.start + match.index;
       if (start >= (pageStarts[page] ?? Number.POSITIVE_INFINITY)) {
-        if (page > 0) strength = boundary.section;
+        if (page > 0) strength = boundary.page;
         while (start >= (pageStarts[page] ?? Number.POSITIVE_INFINITY)) page++;
       }
       for (const piece of piecesOf(match[0], pieceCharsMax)) {
@@ -166,7 +166,8 @@ function* piecesOf(word: string, charsMax: number): Generator<{ start: number; e
 function chunkEnd(units: Units, first: number, budget: number, tokensMin: number): number {
   let end = first + 1;
   while (end < units.length && units.tokens(first, end + 1) <= budget) {
-    if (units.boundaryBefore(end) === boundary.section && units.tokens(first, end) >= tokensMin) return end;
+    const strength = units.boundaryBefore(end);
+    if (strength === boundary.page || (strength === boundary.section && units.tokens(first, end) >= tokensMin)) return end;
     end++;
   }
   if (end === units.length) return end;
@@ -199,13 +200,13 @@ function fitChunk(
 
 /** Where the next chunk begins: some units before `end`, so that a sentence cut off from its context stands whole in one of the two. */
 function overlapStart(units: Units, first: number, end: number, tokensOverlap: number): number {
-  if (units.boundaryBefore(end) === boundary.section) return end;
+  if (units.boundaryBefore(end) >= boundary.section) return end;
   let earliest = end;
   let sentence = end;
   while (earliest - 1 > first && units.tokens(earliest - 1, end) <= tokensOverlap) {
     earliest--;
     if (units.boundaryBefore(earliest) >= boundary.sentence) sentence = earliest;
-    if (units.boundaryBefore(earliest) === boundary.section) break;
+    if (units.boundaryBefore(earliest) >= boundary.section) break;
   }
   if (sentence < end) return sentence;
   return units.boundaryBefore(end) >= boundary.sentence ? end : earliest;

@@ -16,7 +16,7 @@ export const limits = {
   /** Tokens of one chunk, the model's special tokens included. */
   chunkTokensMax: 256,
   chunkTokensOverlap: 32,
-  /** A chunk shorter than this is joined with its neighbour across a heading or page boundary. */
+  /** A chunk shorter than this is joined with its neighbour across a heading. */
   chunkTokensMin: 64,
   /** Milvus VARCHAR limit: bytes of UTF-8 on Milvus, characters on Lite. */
   chunkBytesMax: 65_535,
