@@ -1,3 +1,4 @@
 export { describeBlobStore } from "./blob-store-conformance.ts";
+export { describeEmbedder, type EmbedderConformanceOptions } from "./embedder-conformance.ts";
 export { startMilvusLite, startRedis, type TestMilvusLite, type TestRedis, type TestServer } from "./servers.ts";
 export { describeVectorStore } from "./vector-store-conformance.ts";
