@@ -29,7 +29,9 @@ Next:
   npx millrace down                                    stop everything; your data stay in ${home}`);
 
 function millrace(...args) {
-  console.log(`\n$ npx millrace ${args.map((arg) => (arg.includes(" ") ? `"${arg}"` : arg.startsWith(root) ? arg.slice(root.length + 1) : arg)).join(" ")}`);
+  console.log(
+    `\n$ npx millrace ${args.map((arg) => (arg.includes(" ") ? `"${arg}"` : arg.startsWith(root) ? arg.slice(root.length + 1) : arg)).join(" ")}`,
+  );
   const { status } = spawnSync(process.execPath, [command, ...args], { stdio: "inherit" });
   if (status !== 0) process.exit(status ?? 1);
 }

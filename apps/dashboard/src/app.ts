@@ -22,12 +22,16 @@ export function createDashboard({ keys, queues }: DashboardDeps): Hono {
   app.use(async (context, next) => {
     const principal = await keys.verify(keyOf(context.req.header("authorization")));
     if (principal === undefined || principal.project !== undefined) {
-      return context.text("The admin key of this installation is needed; any user name will do.\n", 401, { "www-authenticate": 'Basic realm="millrace", charset="UTF-8"' });
+      return context.text("The admin key of this installation is needed; any user name will do.\n", 401, {
+        "www-authenticate": 'Basic realm="millrace", charset="UTF-8"',
+      });
     }
     // A browser sends a remembered password with requests that other sites make it send: what changes something must come from our own pages.
     const site = context.req.header("sec-fetch-site");
     const origin = context.req.header("origin");
-    const foreign = (site !== undefined && site !== "same-origin" && site !== "none") || (origin !== undefined && origin !== new URL(context.req.url).origin);
+    const foreign =
+      (site !== undefined && site !== "same-origin" && site !== "none") ||
+      (origin !== undefined && origin !== new URL(context.req.url).origin);
     if (context.req.method !== "GET" && context.req.method !== "HEAD" && foreign) return context.text("Not from another site.\n", 403);
     await next();
     for (const [name, value] of Object.entries(securityHeaders)) context.res.headers.set(name, value);
@@ -44,7 +48,8 @@ export function createDashboard({ keys, queues }: DashboardDeps): Hono {
 }
 
 const securityHeaders = {
-  "content-security-policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'",
+  "content-security-policy":
+    "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'self'; form-action 'self'",
   "x-frame-options": "DENY",
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",

@@ -21,7 +21,8 @@ try {
 
 async function start(): Promise<void> {
   exitOnSignal(lifecycle, logger);
-  if (config.redisQueueUrl === undefined) throw new ConfigError("config.incomplete", "The dashboard needs REDIS_QUEUE_URL", { hint: "`millrace up` starts it with it." });
+  if (config.redisQueueUrl === undefined)
+    throw new ConfigError("config.incomplete", "The dashboard needs REDIS_QUEUE_URL", { hint: "`millrace up` starts it with it." });
   const redis = connectRedis(config.redisQueueUrl, "queue", (error) => logger.warn({ reason: error.message }, "redis.error"));
   lifecycle.onClose("redis", () => redis.disconnect());
   const keys = new ApiKeys(redis);
@@ -33,13 +34,23 @@ async function start(): Promise<void> {
     const server = serve({ fetch: app.fetch, hostname: config.host, port: config.dashboardPort }, () => resolve());
     server.once("error", (error: NodeJS.ErrnoException) => {
       const taken = error.code === "EADDRINUSE";
-      const message = taken ? `Port ${config.dashboardPort} on ${config.host} is taken` : `Cannot listen on ${config.host}:${config.dashboardPort}: ${error.message}`;
-      reject(new ConfigError(taken ? "dashboard.port_in_use" : "dashboard.cannot_listen", message, { hint: "Set MILLRACE_DASHBOARD_PORT to a free one." }));
+      const message = taken
+        ? `Port ${config.dashboardPort} on ${config.host} is taken`
+        : `Cannot listen on ${config.host}:${config.dashboardPort}: ${error.message}`;
+      reject(
+        new ConfigError(taken ? "dashboard.port_in_use" : "dashboard.cannot_listen", message, {
+          hint: "Set MILLRACE_DASHBOARD_PORT to a free one.",
+        }),
+      );
     });
-    lifecycle.onClose("http", () => new Promise<void>((closed) => {
-      server.close(() => closed());
-      if ("closeAllConnections" in server) server.closeAllConnections();
-    }));
+    lifecycle.onClose(
+      "http",
+      () =>
+        new Promise<void>((closed) => {
+          server.close(() => closed());
+          if ("closeAllConnections" in server) server.closeAllConnections();
+        }),
+    );
   });
   logger.info({ host: config.host, port: config.dashboardPort }, "dashboard.started");
 }

@@ -1,7 +1,17 @@
-import { type Embedder, InvalidInputError, isMillraceError, limits, parseProjectName, parseSearchRequest, type ProjectName, search, type SearchDeps } from "@millrace/core";
+import { OpenAPIHono } from "@hono/zod-openapi";
+import {
+  type Embedder,
+  InvalidInputError,
+  isMillraceError,
+  limits,
+  type ProjectName,
+  parseProjectName,
+  parseSearchRequest,
+  type SearchDeps,
+  search,
+} from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
 import type { Logger } from "@millrace/runtime";
-import { OpenAPIHono } from "@hono/zod-openapi";
 import { bodyLimit } from "hono/body-limit";
 import type { QueryMetrics } from "./metrics.ts";
 import { describeApi } from "./openapi.ts";
@@ -14,7 +24,11 @@ export interface AppDeps extends Omit<SearchDeps, "serialise"> {
   readonly metrics: QueryMetrics;
   readonly logger: Logger;
   /** Name of a dependency → resolves when it answers. `optional` ones only degrade the service. */
-  readonly probes: readonly { readonly name: string; readonly optional: boolean; readonly check: (signal: AbortSignal) => Promise<unknown> }[];
+  readonly probes: readonly {
+    readonly name: string;
+    readonly optional: boolean;
+    readonly check: (signal: AbortSignal) => Promise<unknown>;
+  }[];
   readonly requestTimeoutMs?: number;
 }
 
@@ -47,12 +61,16 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
       }),
     );
     const ready = results.every((result) => result.ok || result.optional);
-    return context.json({ status: ready ? (results.every((result) => result.ok) ? "ready" : "degraded") : "not ready", dependencies: results }, ready ? 200 : 503);
+    return context.json(
+      { status: ready ? (results.every((result) => result.ok) ? "ready" : "degraded") : "not ready", dependencies: results },
+      ready ? 200 : 503,
+    );
   });
 
   const authenticate = async (header: string | undefined): Promise<Principal> => {
     const principal = header?.startsWith("Bearer ") === true ? await deps.keys.verify(header.slice("Bearer ".length).trim()) : undefined;
-    if (principal === undefined) throw new Refusal(401, "key.invalid", "A valid API key is needed", "Send it as `Authorization: Bearer <key>`.");
+    if (principal === undefined)
+      throw new Refusal(401, "key.invalid", "A valid API key is needed", "Send it as `Authorization: Bearer <key>`.");
     return principal;
   };
 
@@ -74,7 +92,12 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     bodyLimit({
       maxSize: limits.requestBodyBytesMax,
       onError: () => {
-        throw new Refusal(413, "request.too_large", `The body has more than ${limits.requestBodyBytesMax} bytes`, `A query has at most ${limits.queryCharsMax} characters.`);
+        throw new Refusal(
+          413,
+          "request.too_large",
+          `The body has more than ${limits.requestBodyBytesMax} bytes`,
+          `A query has at most ${limits.queryCharsMax} characters.`,
+        );
       },
     }),
     async (context) => {
@@ -88,17 +111,27 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
       const answer = await search(request, { ...deps, serialise: serialiseHits }, signal);
       const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
       // The hits are spliced in as they were cached: a hit costs neither parsing nor serialising.
-      return context.body(`{"object":"search_results","data":${answer.serialisedHits},"cache":"${answer.cache}","took_ms":${tookMs}}`, 200, {
-        "content-type": "application/json",
-        "cache-control": "no-store",
-      });
+      return context.body(
+        `{"object":"search_results","data":${answer.serialisedHits},"cache":"${answer.cache}","took_ms":${tookMs}}`,
+        200,
+        {
+          "content-type": "application/json",
+          "cache-control": "no-store",
+        },
+      );
     },
   );
 
-  app.notFound((context) => problemResponse(new Refusal(404, "route.unknown", `There is no ${context.req.method} ${context.req.path}`, "See /openapi.json."), context.req.path));
+  app.notFound((context) =>
+    problemResponse(
+      new Refusal(404, "route.unknown", `There is no ${context.req.method} ${context.req.path}`, "See /openapi.json."),
+      context.req.path,
+    ),
+  );
   app.onError((error, context) => {
     const problem = problemOf(error);
-    if (problem.status >= 500) deps.logger.error({ err: error, code: isMillraceError(error) ? error.code : undefined, path: context.req.path }, "request.failed");
+    if (problem.status >= 500)
+      deps.logger.error({ err: error, code: isMillraceError(error) ? error.code : undefined, path: context.req.path }, "request.failed");
     return problemResponse(problem, context.req.path);
   });
   return app;
@@ -108,7 +141,12 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
 function projectOf(principal: Principal, header: string | undefined): ProjectName {
   if (principal.project === undefined) return parseProjectName(header ?? defaultProject);
   if (header !== undefined && header !== principal.project) {
-    throw new Refusal(404, "project.unknown", "There is no such project for this key", "Leave X-Millrace-Project out: the key names its project.");
+    throw new Refusal(
+      404,
+      "project.unknown",
+      "There is no such project for this key",
+      "Leave X-Millrace-Project out: the key names its project.",
+    );
   }
   return principal.project;
 }

@@ -26,7 +26,9 @@ async function start(): Promise<void> {
   exitOnSignal(lifecycle, logger);
   const { redisQueueUrl, redisCacheUrl, milvusAddress } = config;
   if (redisQueueUrl === undefined || redisCacheUrl === undefined || milvusAddress === undefined) {
-    throw new ConfigError("config.incomplete", "The query service needs REDIS_QUEUE_URL, REDIS_CACHE_URL and MILVUS_ADDRESS", { hint: "`millrace up` starts it with all of them." });
+    throw new ConfigError("config.incomplete", "The query service needs REDIS_QUEUE_URL, REDIS_CACHE_URL and MILVUS_ADDRESS", {
+      hint: "`millrace up` starts it with all of them.",
+    });
   }
   const connect = (url: string, role: "queue" | "cache") => {
     const redis = connectRedis(url, role, (error) => logger.warn({ role, reason: error.message }, "redis.error"));
@@ -39,9 +41,18 @@ async function start(): Promise<void> {
   await keys.register(await loadOrCreateAdminKey(config.home), { scopes: ["read", "ingest"], label: "admin.key" });
 
   // One question is a handful of tokens: half of the cores answer it as fast as all, and leave the rest to ingestion.
-  const embedder = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype, threads: Math.max(1, availableCores() >> 1) });
+  const embedder = new LocalEmbedder({
+    modelPath: config.model.path,
+    dtype: config.model.dtype,
+    threads: Math.max(1, availableCores() >> 1),
+  });
   lifecycle.onClose("embedder", () => embedder.close());
-  const store = new MilvusVectorStore({ address: milvusAddress, space: embedder.space, redis: queueRedis, ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }) });
+  const store = new MilvusVectorStore({
+    address: milvusAddress,
+    space: embedder.space,
+    redis: queueRedis,
+    ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
+  });
   lifecycle.onClose("vector store", () => store.close());
   const cache = new SearchCache({ redis: cacheRedis, ttlSeconds: config.searchCacheTtlSeconds });
   const app = createApp({
@@ -73,10 +84,14 @@ async function start(): Promise<void> {
           : new ConfigError("query.cannot_listen", `Cannot listen on ${host}:${port}: ${error.message}`),
       );
     });
-    lifecycle.onClose("http", () => new Promise<void>((closed) => {
-      server.close(() => closed());
-      if ("closeIdleConnections" in server) server.closeIdleConnections();
-    }));
+    lifecycle.onClose(
+      "http",
+      () =>
+        new Promise<void>((closed) => {
+          server.close(() => closed());
+          if ("closeIdleConnections" in server) server.closeIdleConnections();
+        }),
+    );
   });
   logger.info({ host: config.host, port: config.port }, "query.started");
 }

@@ -1,5 +1,5 @@
 import type { CacheCounts } from "@millrace/cache";
-import { collectDefaultMetrics, Counter, Histogram, Registry } from "prom-client";
+import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
 
 export interface QueryMetrics {
   readonly contentType: string;

@@ -1,12 +1,30 @@
-import { limits } from "@millrace/core";
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
+import { limits } from "@millrace/core";
 import type { Env } from "hono";
 
-const problem = z.object({ type: z.string(), title: z.string(), status: z.int(), detail: z.string(), code: z.string(), hint: z.string().optional(), instance: z.string() }).openapi("Problem");
+const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    code: z.string(),
+    hint: z.string().optional(),
+    instance: z.string(),
+  })
+  .openapi("Problem");
 
 const filter = z
-  .object({ type: z.enum(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "and", "or"]), key: z.string().optional(), value: z.unknown().optional(), filters: z.array(z.unknown()).optional() })
-  .openapi("Filter", { description: "A comparison {type, key, value} or a compound {type: and|or, filters}. Keys: source, media_type, title, page, document_id, metadata.<name>." });
+  .object({
+    type: z.enum(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "and", "or"]),
+    key: z.string().optional(),
+    value: z.unknown().optional(),
+    filters: z.array(z.unknown()).optional(),
+  })
+  .openapi("Filter", {
+    description:
+      "A comparison {type, key, value} or a compound {type: and|or, filters}. Keys: source, media_type, title, page, document_id, metadata.<name>.",
+  });
 
 const searchRequest = z
   .object({
@@ -48,7 +66,9 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
     summary: "The chunks nearest to a query",
     security: [{ key: [] }],
     request: {
-      headers: z.object({ "X-Millrace-Project": z.string().optional().openapi({ description: "For admin keys; a project's key names its project." }) }),
+      headers: z.object({
+        "X-Millrace-Project": z.string().optional().openapi({ description: "For admin keys; a project's key names its project." }),
+      }),
       body: { required: true, content: { "application/json": { schema: searchRequest } } },
     },
     responses: {
@@ -62,7 +82,12 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
     },
   });
   const plain = (path: string, summary: string, responses: Record<number, string>) =>
-    registry.registerPath({ method: "get", path, summary, responses: Object.fromEntries(Object.entries(responses).map(([status, description]) => [status, { description }])) });
+    registry.registerPath({
+      method: "get",
+      path,
+      summary,
+      responses: Object.fromEntries(Object.entries(responses).map(([status, description]) => [status, { description }])),
+    });
   plain("/healthz", "Whether the process runs", { 200: "It runs" });
   plain("/readyz", "Whether its dependencies answer", { 200: "Ready, or degraded without its cache", 503: "Not ready" });
   plain("/metrics", "Prometheus metrics, for admin keys", { 200: "Text format" });

@@ -27,7 +27,15 @@ export function problemOf(error: unknown): Refusal {
 
 /** RFC 9457 problem details, with `code` and `hint` as extensions. */
 export function problemResponse({ status, code, message, hint }: Refusal, instance: string): Response {
-  const body = { type: `urn:millrace:problem:${code}`, title: titles[status] ?? "Error", status, detail: message, code, ...(hint === undefined ? {} : { hint }), instance };
+  const body = {
+    type: `urn:millrace:problem:${code}`,
+    title: titles[status] ?? "Error",
+    status,
+    detail: message,
+    code,
+    ...(hint === undefined ? {} : { hint }),
+    instance,
+  };
   const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = 'Bearer realm="millrace"';
   if (status === 503) headers["retry-after"] = String(retryAfterSeconds);

@@ -8,7 +8,11 @@ const entriesPerRead = 100;
  * comes back (each has a sequence number in it), so the deletion can never meet a live one, and doing it twice is harmless.
  * @returns how many generations were collected
  */
-export async function collectGarbage(project: ProjectName, deps: { ledger: Ledger; store: VectorStore }, signal: AbortSignal): Promise<number> {
+export async function collectGarbage(
+  project: ProjectName,
+  deps: { ledger: Ledger; store: VectorStore },
+  signal: AbortSignal,
+): Promise<number> {
   let collected = 0;
   for (;;) {
     const entries = await deps.ledger.garbage(project, entriesPerRead);

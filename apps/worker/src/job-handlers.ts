@@ -21,7 +21,16 @@ export async function handleDocumentJob(ref: JobData<"documents">, context: JobC
   const startedAt = performance.now();
   const log = deps.logger.child({ project: ref.project, documentId: ref.documentId, generation: ref.generation, attempt: context.attempt });
   try {
-    const outcome = await processDocument(ref, { ...deps, onStage: (entered) => { stage = entered; } }, context.signal);
+    const outcome = await processDocument(
+      ref,
+      {
+        ...deps,
+        onStage: (entered) => {
+          stage = entered;
+        },
+      },
+      context.signal,
+    );
     log.info({ outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
   } catch (cause) {
     // A stop of the worker is no failure of the document: the job goes back and another worker takes it.
@@ -33,7 +42,10 @@ export async function handleDocumentJob(ref: JobData<"documents">, context: JobC
     await deps.ledger.fail(ref, { code: error.code, message, stage, retryable: error.retryable }, final);
     throw error;
   }
-  await deps.producer.add("maintenance", (await deps.ledger.garbage(ref.project, 1)).length === 0 ? [] : [{ version: 1, project: ref.project }]);
+  await deps.producer.add(
+    "maintenance",
+    (await deps.ledger.garbage(ref.project, 1)).length === 0 ? [] : [{ version: 1, project: ref.project }],
+  );
 }
 
 export async function handleMaintenanceJob(data: { project: ProjectName }, context: JobContext, deps: HandlerDeps): Promise<void> {

@@ -1,10 +1,10 @@
+import { join } from "node:path";
 import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
 import { LocalEmbedder } from "@millrace/embedding";
 import { Ledger } from "@millrace/ledger";
 import { Consumer, Producer } from "@millrace/queue";
 import { assertQueueRedisSafe, connectRedis, createLogger, exitOnSignal, FileBlobStore, Lifecycle, loadConfig } from "@millrace/runtime";
 import { MilvusVectorStore } from "@millrace/vector-store";
-import { join } from "node:path";
 import { type HandlerDeps, handleDocumentJob, handleMaintenanceJob } from "./job-handlers.ts";
 import { ParserPool } from "./parse/parser-pool.ts";
 
@@ -19,7 +19,14 @@ try {
   await start();
   process.send?.({ type: "ready" });
 } catch (error) {
-  logger.fatal({ code: isMillraceError(error) ? error.code : undefined, reason: errorMessage(error), hint: isMillraceError(error) ? error.hint : undefined }, "worker.start_failed");
+  logger.fatal(
+    {
+      code: isMillraceError(error) ? error.code : undefined,
+      reason: errorMessage(error),
+      hint: isMillraceError(error) ? error.hint : undefined,
+    },
+    "worker.start_failed",
+  );
   await lifecycle.close();
   process.exit(error instanceof ConfigError ? 2 : 1);
 }
@@ -28,7 +35,9 @@ async function start(): Promise<void> {
   exitOnSignal(lifecycle, logger);
   const { redisQueueUrl, milvusAddress } = config;
   if (redisQueueUrl === undefined || milvusAddress === undefined) {
-    throw new ConfigError("config.incomplete", "A worker needs REDIS_QUEUE_URL and MILVUS_ADDRESS", { hint: "`millrace up` starts workers with both." });
+    throw new ConfigError("config.incomplete", "A worker needs REDIS_QUEUE_URL and MILVUS_ADDRESS", {
+      hint: "`millrace up` starts workers with both.",
+    });
   }
   const connect = (role: "queue" | "worker") => {
     const redis = connectRedis(redisQueueUrl, role, (error) => logger.warn({ role, reason: error.message }, "redis.error"));

@@ -22,7 +22,9 @@ import type { DocumentEntry, GenerationRef, Ledger } from "@millrace/ledger";
 export interface ProcessDeps {
   readonly ledger: Ledger;
   readonly blobs: BlobStore & { pathOf(contentHash: string): string };
-  readonly parser: { parse(path: string, mediaType: NonNullable<DocumentEntry["mediaType"]>, signal: AbortSignal): Promise<ParsedDocument> };
+  readonly parser: {
+    parse(path: string, mediaType: NonNullable<DocumentEntry["mediaType"]>, signal: AbortSignal): Promise<ParsedDocument>;
+  };
   readonly embedder: Embedder & { chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<Chunk[]> };
   readonly store: VectorStore;
   readonly chunking: ChunkingOptions;
@@ -43,7 +45,8 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   timings.enter("parse");
   if (!(await ledger.advance(ref, "parsing", { newAttempt: true }))) return "superseded";
   const entry = await ledger.get(ref.project, ref.documentId);
-  if (entry?.mediaType === undefined) throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });
+  if (entry?.mediaType === undefined)
+    throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });
   const document = await parser.parse(blobs.pathOf(entry.contentHash), entry.mediaType, signal);
 
   timings.enter("chunk");
@@ -51,7 +54,10 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   if (!(await ledger.advance(ref, "embedding", { chunks: chunks.length }))) return "superseded";
 
   timings.enter("embed");
-  const vectors = await embedder.embed(chunks.map((chunk) => chunk.text), signal);
+  const vectors = await embedder.embed(
+    chunks.map((chunk) => chunk.text),
+    signal,
+  );
 
   timings.enter("write");
   if (!(await ledger.advance(ref, "writing"))) return "superseded";
@@ -62,7 +68,10 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, chunks.length);
   const existing = await store.existing(ref.project, expected, signal);
   if (existing.size !== expected.length) {
-    throw new DependencyError("store.rows_missing", `${expected.length - existing.size} of ${expected.length} rows written are not in the vector store`);
+    throw new DependencyError(
+      "store.rows_missing",
+      `${expected.length - existing.size} of ${expected.length} rows written are not in the vector store`,
+    );
   }
 
   timings.enter("switch");
@@ -83,7 +92,8 @@ function recordsOf(
   const mediaType = entry.mediaType as ChunkRecord["mediaType"];
   return chunks.map((chunk, index) => {
     const vector = vectors[index];
-    if (vector === undefined) throw new DependencyError("embed.incomplete", `${vectors.length} embeddings came back for ${chunks.length} chunks`);
+    if (vector === undefined)
+      throw new DependencyError("embed.incomplete", `${vectors.length} embeddings came back for ${chunks.length} chunks`);
     const chunkId = chunkIdOf(project, documentId, generation, chunk.ordinal);
     return { chunkId, project, documentId, generation, source: entry.source, mediaType, title, metadata: document.metadata, chunk, vector };
   });

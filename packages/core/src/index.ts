@@ -14,11 +14,11 @@ export {
 export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, parseFilter } from "./filter.ts";
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";
+export { knownExtensions, mediaTypeOf } from "./media-type.ts";
 export type { BlobStore, Embedder, EmbeddingSpace, StoredHit, StoreSearch, TokenCounter, VectorStore } from "./ports.ts";
-export { parseSearchRequest, type SearchAnswer, type SearchDeps, type SearchRequest, search } from "./query.ts";
 export { type ProjectName, parseProjectName } from "./project.ts";
+export { parseSearchRequest, type SearchAnswer, type SearchDeps, type SearchRequest, search } from "./query.ts";
 export { HashEmbedder } from "./reference/hash-embedder.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";
 export { checkVector, type StoredChunk, toStoredChunk } from "./stored-chunk.ts";
-export { knownExtensions, mediaTypeOf } from "./media-type.ts";

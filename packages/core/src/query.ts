@@ -59,10 +59,14 @@ async function embedQuery(query: string, embedder: Embedder, signal: AbortSignal
     return vector ?? new Float32Array(embedder.space.dimension);
   } catch (error) {
     if (!isMillraceError(error) || error.code !== "embed.too_long") throw error;
-    throw new InvalidInputError("query.too_long", `The query has more than ${embedder.space.tokensMax} tokens, which is all that the model reads`, {
-      cause: error,
-      hint: "Shorten it: nothing is cut off silently.",
-    });
+    throw new InvalidInputError(
+      "query.too_long",
+      `The query has more than ${embedder.space.tokensMax} tokens, which is all that the model reads`,
+      {
+        cause: error,
+        hint: "Shorten it: nothing is cut off silently.",
+      },
+    );
   }
 }
 
@@ -94,16 +98,27 @@ function byScore(a: StoredHit, b: StoredHit): number {
  * @throws InvalidInputError `query.missing`, `query.empty`, `query.too_long`, `query.top_k`, `query.mode`, `filter.invalid`
  */
 export function parseSearchRequest(project: ProjectName, body: unknown): SearchRequest {
-  const { query, top_k: topK = limits.topKDefault, mode = "dense", filter } = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
-  if (typeof query !== "string") throw new InvalidInputError("query.missing", "The body has no text in `query`", { hint: 'Send {"query": "…"}.' });
+  const {
+    query,
+    top_k: topK = limits.topKDefault,
+    mode = "dense",
+    filter,
+  } = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
+  if (typeof query !== "string")
+    throw new InvalidInputError("query.missing", "The body has no text in `query`", { hint: 'Send {"query": "…"}.' });
   if (query.length > limits.queryCharsMax) {
-    throw new InvalidInputError("query.too_long", `The query has ${query.length} characters, more than the limit of ${limits.queryCharsMax}`, { hint: "Shorten it." });
+    throw new InvalidInputError(
+      "query.too_long",
+      `The query has ${query.length} characters, more than the limit of ${limits.queryCharsMax}`,
+      { hint: "Shorten it." },
+    );
   }
   const normalised = normaliseQuery(query);
   if (normalised === "") throw new InvalidInputError("query.empty", "The query is empty");
   if (typeof topK !== "number" || !Number.isInteger(topK) || topK < 1 || topK > limits.topKMax) {
     throw new InvalidInputError("query.top_k", `top_k is ${JSON.stringify(topK)}, not a whole number from 1 to ${limits.topKMax}`);
   }
-  if (mode !== "dense") throw new InvalidInputError("query.mode", `There is no mode ${JSON.stringify(mode)}`, { hint: 'The mode is "dense".' });
+  if (mode !== "dense")
+    throw new InvalidInputError("query.mode", `There is no mode ${JSON.stringify(mode)}`, { hint: 'The mode is "dense".' });
   return { project, query: normalised, topK, mode, ...(filter === undefined || filter === null ? {} : { filter: parseFilter(filter) }) };
 }

@@ -2,7 +2,7 @@
  * Small batches of texts of similar length: a batch costs as many tokens as its longest text times its size, so mixing lengths pays for padding. About a
  * thousand padded tokens keep the arithmetic units busy, more only costs memory.
  */
-export const batchTokensMax = 1_024;
+const batchTokensMax = 1_024;
 
 /** Groups the indices of `lengths` (tokens per text): longest first, each group within `tokensMax` padded tokens, or a single text. */
 export function batchesByLength(lengths: readonly number[], tokensMax: number = batchTokensMax): number[][] {

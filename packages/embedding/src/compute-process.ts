@@ -1,4 +1,4 @@
-import { chunkDocument, type ChunkingOptions, InvalidInputError, type ParsedDocument } from "@millrace/core";
+import { type ChunkingOptions, chunkDocument, InvalidInputError, type ParsedDocument } from "@millrace/core";
 import { serveChildRequests } from "@millrace/runtime";
 import { batchesByLength } from "./batch.ts";
 import { type ModelDtype, readModel } from "./model.ts";
@@ -27,7 +27,9 @@ async function embed(texts: readonly string[]): Promise<Float32Array> {
   const encoded = texts.map((text) => tokenizer.encode(text));
   for (const ids of encoded) {
     if (ids.length > tokensMax) {
-      throw new InvalidInputError("embed.too_long", `A text has ${ids.length} tokens, more than the ${tokensMax} that the model reads`, { hint: "Shorten it." });
+      throw new InvalidInputError("embed.too_long", `A text has ${ids.length} tokens, more than the ${tokensMax} that the model reads`, {
+        hint: "Shorten it.",
+      });
     }
   }
   session ??= openSession(model.onnxPath, dimension, Number(threads));

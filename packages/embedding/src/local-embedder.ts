@@ -1,8 +1,16 @@
-import { type Chunk, type ChunkingOptions, DependencyError, type Embedder, type EmbeddingSpace, isMillraceError, type ParsedDocument } from "@millrace/core";
+import {
+  type Chunk,
+  type ChunkingOptions,
+  DependencyError,
+  type Embedder,
+  type EmbeddingSpace,
+  isMillraceError,
+  type ParsedDocument,
+} from "@millrace/core";
 import { ChildPool } from "@millrace/runtime";
 import type { ComputeRequest } from "./compute-process.ts";
-import { type ModelDtype, readModel } from "./model.ts";
 import { availableCores } from "./cores.ts";
+import { type ModelDtype, readModel } from "./model.ts";
 
 export interface LocalEmbedderOptions {
   readonly modelPath: string;
@@ -53,7 +61,8 @@ export class LocalEmbedder implements Embedder {
     // Neighbours in length share a request, so that the child's batches are even; the results go back to their places.
     const byLength = texts.map((_, index) => index).sort((a, b) => (texts[b]?.length ?? 0) - (texts[a]?.length ?? 0));
     const requests: number[][] = [];
-    for (let start = 0; start < byLength.length; start += textsPerRequestMax) requests.push(byLength.slice(start, start + textsPerRequestMax));
+    for (let start = 0; start < byLength.length; start += textsPerRequestMax)
+      requests.push(byLength.slice(start, start + textsPerRequestMax));
     const vectors: Float32Array[] = new Array(texts.length);
     await Promise.all(
       requests.map(async (indices) => {

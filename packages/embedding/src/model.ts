@@ -1,6 +1,6 @@
-import { ConfigError, type EmbeddingSpace, errorMessage, pipelineFingerprintOf } from "@millrace/core";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { ConfigError, type EmbeddingSpace, errorMessage, pipelineFingerprintOf } from "@millrace/core";
 
 export type ModelDtype = "fp32" | "int8";
 
@@ -26,18 +26,28 @@ export function readModel(folder: string, dtype: ModelDtype): Model {
   try {
     text = readFileSync(join(folder, "model.json"), "utf8");
   } catch (error) {
-    throw new ConfigError("model.missing", `No embedding model in ${folder}: ${errorMessage(error)}`, { cause: error, hint: "Run `npm run setup`." });
+    throw new ConfigError("model.missing", `No embedding model in ${folder}: ${errorMessage(error)}`, {
+      cause: error,
+      hint: "Run `npm run setup`.",
+    });
   }
   const description = parseDescription(text);
   const file = description?.files[dtype];
   if (description === undefined || file === undefined) {
-    throw new ConfigError("model.damaged", `${join(folder, "model.json")} does not describe a ${dtype} model`, { hint: "Delete the folder and run `npm run setup`." });
+    throw new ConfigError("model.damaged", `${join(folder, "model.json")} does not describe a ${dtype} model`, {
+      hint: "Delete the folder and run `npm run setup`.",
+    });
   }
   const { modelId, dimension, tokensMax, pooling, normalize } = description;
   return {
     folder,
     onnxPath: join(folder, file.path),
-    space: { modelId, dimension, tokensMax, fingerprint: pipelineFingerprintOf({ weights: file.sha256, dtype, pooling, normalize, tokensMax }) },
+    space: {
+      modelId,
+      dimension,
+      tokensMax,
+      fingerprint: pipelineFingerprintOf({ weights: file.sha256, dtype, pooling, normalize, tokensMax }),
+    },
   };
 }
 

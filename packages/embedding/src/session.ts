@@ -42,7 +42,10 @@ export async function openSession(onnxPath: string, dimension: number, threads: 
       const output = (await session.run(feeds, [outputName]))[outputName];
       const data = output?.data;
       if (!(data instanceof Float32Array) || data.length !== batch.length * dimension) {
-        throw new DependencyError("embed.bad_output", `The model gave ${output?.dims.join("×") ?? "nothing"} instead of ${batch.length}×${dimension}`);
+        throw new DependencyError(
+          "embed.bad_output",
+          `The model gave ${output?.dims.join("×") ?? "nothing"} instead of ${batch.length}×${dimension}`,
+        );
       }
       return batch.map((_, row) => checked(data.slice(row * dimension, (row + 1) * dimension)));
     },
@@ -52,6 +55,7 @@ export async function openSession(onnxPath: string, dimension: number, threads: 
 function checked(vector: Float32Array): Float32Array {
   const norm = Math.sqrt(vector.reduce((sum, value) => sum + value * value, 0));
   // Also false for NaN.
-  if (!(Math.abs(norm - 1) < normTolerance)) throw new DependencyError("embed.bad_vector", `The model gave a vector of length ${norm} instead of 1`);
+  if (!(Math.abs(norm - 1) < normTolerance))
+    throw new DependencyError("embed.bad_vector", `The model gave a vector of length ${norm} instead of 1`);
   return vector;
 }

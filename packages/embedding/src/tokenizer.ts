@@ -1,6 +1,6 @@
+import { basename, dirname } from "node:path";
 import type { TokenCounter } from "@millrace/core";
 import { AutoTokenizer, env } from "@xenova/transformers";
-import { basename, dirname } from "node:path";
 
 /**
  * The model's own tokenizer. A BERT tokenizer never joins across white space, so a text's ids are the ids of its words one after another; words repeat,

@@ -1,5 +1,5 @@
-import { DependencyError, errorMessage, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
 import { createHash, timingSafeEqual } from "node:crypto";
+import { DependencyError, errorMessage, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
 import type { Redis } from "ioredis";
 
 export type Scope = "read" | "ingest";
@@ -35,7 +35,8 @@ export class ApiKeys {
   /** Registers the key `text` (of `newApiKeyText`); the secret itself is kept nowhere. @throws InvalidInputError `key.malformed` */
   async register(text: string, options: { project?: ProjectName; scopes: readonly Scope[]; label: string }): Promise<string> {
     const match = pattern.exec(text);
-    if (match === null) throw new InvalidInputError("key.malformed", "This is not a Millrace key", { hint: "`millrace keys create` makes one." });
+    if (match === null)
+      throw new InvalidInputError("key.malformed", "This is not a Millrace key", { hint: "`millrace keys create` makes one." });
     const [, keyId = "", secret = ""] = match;
     await this.#call(async (redis) => {
       await redis.hset(recordKey(keyId), {

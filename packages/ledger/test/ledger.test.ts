@@ -39,7 +39,9 @@ function setUp(source = "a.md") {
   const live = async (contentHash: string, chunks = 3): Promise<string> => {
     const { generation } = await plan(contentHash);
     await ledger.advance(ref(generation), "embedding", { chunks });
-    expect(await ledger.switchLive(ref(generation), { chunks, tokens: 30, title: "T", metadata: { a: 1 }, timings: { parse: 1 } })).toBe(true);
+    expect(await ledger.switchLive(ref(generation), { chunks, tokens: 30, title: "T", metadata: { a: 1 }, timings: { parse: 1 } })).toBe(
+      true,
+    );
     return generation;
   };
   const failure = { code: "parse.encrypted", message: "locked", stage: "parse", retryable: false };
@@ -141,8 +143,19 @@ describe("Ledger", () => {
   it("records a source that cannot be read, beside the version that answers", async () => {
     const { project, documentId, live, failure } = setUp();
     const generation = await live("c1");
-    await ledger.reject({ project, source: "a.md", bytes: 2e9, origin: "/docs/a.md", ingestId: "i2", failure: { ...failure, code: "file.too_large" } });
-    expect(await ledger.get(project, documentId)).toMatchObject({ state: "failed", liveGeneration: generation, failure: { code: "file.too_large" } });
+    await ledger.reject({
+      project,
+      source: "a.md",
+      bytes: 2e9,
+      origin: "/docs/a.md",
+      ingestId: "i2",
+      failure: { ...failure, code: "file.too_large" },
+    });
+    expect(await ledger.get(project, documentId)).toMatchObject({
+      state: "failed",
+      liveGeneration: generation,
+      failure: { code: "file.too_large" },
+    });
   });
 
   it("lists in pages by source and by state, and counts", async () => {

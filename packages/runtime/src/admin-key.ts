@@ -1,7 +1,7 @@
-import { ConfigError, errorMessage } from "@millrace/core";
 import { randomBytes } from "node:crypto";
 import { link, mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ConfigError, errorMessage } from "@millrace/core";
 
 /** Makes the text of an API key: `mr_<id>_<secret>`, 8 and 32 random bytes. */
 export function newApiKeyText(): string {
@@ -26,7 +26,10 @@ export async function loadOrCreateAdminKey(home: string): Promise<string> {
       },
     );
   } catch (error) {
-    throw new ConfigError("home.unwritable", `Cannot keep the admin key in ${path}: ${errorMessage(error)}`, { cause: error, hint: "Set MILLRACE_HOME to a folder that you may write." });
+    throw new ConfigError("home.unwritable", `Cannot keep the admin key in ${path}: ${errorMessage(error)}`, {
+      cause: error,
+      hint: "Set MILLRACE_HOME to a folder that you may write.",
+    });
   } finally {
     await rm(temporary, { force: true }).catch(() => undefined);
   }

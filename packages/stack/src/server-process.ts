@@ -1,8 +1,8 @@
-import { DependencyError, errorMessage } from "@millrace/core";
-import type { Logger } from "@millrace/runtime";
 import { type ChildProcess, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { DependencyError, errorMessage } from "@millrace/core";
+import type { Logger } from "@millrace/runtime";
 
 export interface ServerSpec {
   readonly name: string;
@@ -58,7 +58,9 @@ export class ServerProcess {
         if (child.exitCode !== null || child.signalCode !== null || performance.now() > giveUpAt) {
           await this.close();
           const tail = readFileSync(this.#logPath(), "utf8").trim().split("\n").slice(-5).join("\n  ");
-          throw new DependencyError("stack.start_failed", `${this.#spec.name} does not start (${errorMessage(error)}):\n  ${tail}`, { hint: `Its log is ${this.#logPath()}.` });
+          throw new DependencyError("stack.start_failed", `${this.#spec.name} does not start (${errorMessage(error)}):\n  ${tail}`, {
+            hint: `Its log is ${this.#logPath()}.`,
+          });
         }
         await new Promise((resolve) => setTimeout(resolve, probeIntervalMs));
       }

@@ -1,8 +1,8 @@
-import { type Config, environmentWith } from "@millrace/runtime";
-import { Redis } from "ioredis";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { type Config, environmentWith } from "@millrace/runtime";
+import { Redis } from "ioredis";
 import { milvusLiteBinary, redisServerBinary } from "./binaries.ts";
 import type { ServerSpec } from "./server-process.ts";
 
@@ -16,7 +16,15 @@ export function redisServer(config: Config, role: "queue" | "cache", port: numbe
   mkdirSync(data, { recursive: true, mode: 0o700 });
   const settings = join(data, "redis.conf");
   // Its own command line tells it from other servers, should its owner be killed: it must not rewrite that.
-  const common = [`port ${port}`, "bind 127.0.0.1", `dir ${JSON.stringify(data)}`, `requirepass ${password}`, "daemonize no", "loglevel notice", "set-proc-title no"];
+  const common = [
+    `port ${port}`,
+    "bind 127.0.0.1",
+    `dir ${JSON.stringify(data)}`,
+    `requirepass ${password}`,
+    "daemonize no",
+    "loglevel notice",
+    "set-proc-title no",
+  ];
   const byRole =
     role === "queue"
       ? ["maxmemory-policy noeviction", "appendonly yes", "appendfsync everysec", 'save ""']
@@ -51,7 +59,15 @@ export function milvusLite(config: Config, port: number): ServerSpec {
 }
 
 async function probeRedis(port: number, password: string): Promise<void> {
-  const redis = new Redis({ host: "127.0.0.1", port, password, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0, connectTimeout: 1_000 });
+  const redis = new Redis({
+    host: "127.0.0.1",
+    port,
+    password,
+    lazyConnect: true,
+    retryStrategy: () => null,
+    maxRetriesPerRequest: 0,
+    connectTimeout: 1_000,
+  });
   redis.on("error", () => undefined); // the rejection below says the same
   try {
     await redis.connect();

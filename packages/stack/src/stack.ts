@@ -1,7 +1,7 @@
-import { type Config, Lifecycle, type Logger } from "@millrace/runtime";
 import { randomBytes } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { type Config, Lifecycle, type Logger } from "@millrace/runtime";
 import { choosePort, readPorts, writePorts } from "./ports.ts";
 import { ServerProcess, type ServerSpec } from "./server-process.ts";
 import { milvusLite, redisServer } from "./servers.ts";

@@ -108,7 +108,19 @@ export function describeEmbedder(name: string, open: () => Promise<OpenEmbedder>
   });
 }
 
-const oddTexts = ["", " ", "a", "The wheel turns.", "水車", "🚰", "naïve Müller", "\u0007", "x".repeat(150), "[CLS] [SEP] [PAD]", "a\n\n\tb"];
+const oddTexts = [
+  "",
+  " ",
+  "a",
+  "The wheel turns.",
+  "水車",
+  "🚰",
+  "naïve Müller",
+  "\u0007",
+  "x".repeat(150),
+  "[CLS] [SEP] [PAD]",
+  "a\n\n\tb",
+];
 
 /** Distinct texts of 1 to about 60 words, short and long in turn. */
 function textsOfManyLengths(count: number): string[] {

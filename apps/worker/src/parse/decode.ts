@@ -19,7 +19,12 @@ export function decodeText(bytes: Uint8Array): DecodedText {
 
 /** Makes any string what `ParsedDocument.text` promises: valid UTF-16, no NUL, `\n` line ends. */
 export function cleanText(text: string): string {
-  return wellFormed(text.replace(/\r\n?/g, "\n").replaceAll("\0", "").replace(/^\uFEFF/, ""));
+  return wellFormed(
+    text
+      .replace(/\r\n?/g, "\n")
+      .replaceAll("\0", "")
+      .replace(/^\uFEFF/, ""),
+  );
 }
 
 /** Lone surrogates become U+FFFD: they have no UTF-8 form, so no store could hold them. */
@@ -37,7 +42,9 @@ function encodingOf(bytes: Uint8Array): DecodedText["encoding"] {
   } catch {
     if (shareOfControls(bytes) < 0.02) return "windows-1252";
   }
-  throw new DocumentError("parse.binary", "The file is binary, not text", { hint: "Give it the extension of its real format, or leave it out." });
+  throw new DocumentError("parse.binary", "The file is binary, not text", {
+    hint: "Give it the extension of its real format, or leave it out.",
+  });
 }
 
 /** Share of control characters other than whitespace in the first 64 KiB. */

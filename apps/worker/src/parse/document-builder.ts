@@ -42,7 +42,9 @@ export class DocumentBuilder {
   #append(text: string): void {
     this.#length += text.length;
     if (this.#length > limits.documentCharsMax) {
-      throw new DocumentError("parse.too_large", `The document has more than ${limits.documentCharsMax} characters of text`, { hint: "Split it." });
+      throw new DocumentError("parse.too_large", `The document has more than ${limits.documentCharsMax} characters of text`, {
+        hint: "Split it.",
+      });
     }
     this.#parts.push(text);
   }
@@ -70,6 +72,7 @@ function metadataValue(value: unknown): MetadataValue | undefined {
   if (typeof value === "boolean" || (typeof value === "number" && Number.isFinite(value))) return value;
   if (typeof value === "string") return cleanText(value).slice(0, 512);
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? undefined : value.toISOString();
-  if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value.slice(0, 32).map((item: string) => cleanText(item).slice(0, 128));
+  if (Array.isArray(value) && value.every((item) => typeof item === "string"))
+    return value.slice(0, 32).map((item: string) => cleanText(item).slice(0, 128));
   return undefined;
 }

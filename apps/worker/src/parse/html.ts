@@ -7,11 +7,27 @@ type Node = DefaultTreeAdapterMap["node"];
 type Element = DefaultTreeAdapterMap["element"];
 
 /** Parts of a page that are not its text. */
-const ignored = new Set(["script", "style", "template", "noscript", "nav", "head", "iframe", "svg", "math", "object", "form", "button", "select"]);
+const ignored = new Set([
+  "script",
+  "style",
+  "template",
+  "noscript",
+  "nav",
+  "head",
+  "iframe",
+  "svg",
+  "math",
+  "object",
+  "form",
+  "button",
+  "select",
+]);
 const headingLevels: Readonly<Record<string, number>> = { h1: 1, h2: 2, h3: 3, h4: 4, h5: 5, h6: 6 };
 const blockKinds: Readonly<Record<string, BlockKind>> = { pre: "code", ul: "list", ol: "list", dl: "list", table: "table" };
 const blockTags = new Set([
-  ..."address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hgroup hr html li main ol p pre section summary".split(" "),
+  ..."address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hgroup hr html li main ol p pre section summary".split(
+    " ",
+  ),
   ..."table tbody td tfoot th thead tr ul".split(" "),
   ...Object.keys(headingLevels),
 ]);
@@ -33,7 +49,8 @@ export async function parseHtml(bytes: Uint8Array): Promise<ParsedDocument> {
   for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
     if (node === "end of block") flush();
     else if (isText(node)) inline += node.value;
-    else if (!("childNodes" in node)) continue; // comments and the doctype
+    else if (!("childNodes" in node))
+      continue; // comments and the doctype
     else {
       const tag = "tagName" in node ? node.tagName : "";
       if (ignored.has(tag)) continue;
@@ -74,7 +91,12 @@ function elementText(element: Element, kind: BlockKind): string {
     }
   }
   if (kind === "code") return text;
-  const lines = text.split("\n").map((line) => line.replace(/[^\S\n]+/g, " ").replace(/(?: \|)+ *$/, "").trim());
+  const lines = text.split("\n").map((line) =>
+    line
+      .replace(/[^\S\n]+/g, " ")
+      .replace(/(?: \|)+ *$/, "")
+      .trim(),
+  );
   return lines.filter((line) => line !== "").join(kind === "heading" ? " " : "\n");
 }
 

@@ -42,26 +42,14 @@ function splitFrontMatter(text: string): { metadata: Readonly<Record<string, unk
 }
 
 function addBlock(builder: DocumentBuilder, node: Nodes): void {
-  switch (node.type) {
-    case "heading":
-      return builder.add("heading", inlineText(node), node.depth);
-    case "paragraph":
-      return builder.add("paragraph", inlineText(node));
-    case "code":
-      return builder.add("code", node.value);
-    case "table":
-      return builder.add("table", tableText(node));
-    case "list":
-      return builder.add("list", listText(node, 0));
-    case "html":
-      return builder.add("paragraph", withoutTags(node.value));
-    case "blockquote":
-    case "footnoteDefinition":
-      for (const child of node.children) addBlock(builder, child);
-      return;
-    default:
-      return; // thematicBreak, definition: nothing to read
-  }
+  if (node.type === "heading") builder.add("heading", inlineText(node), node.depth);
+  else if (node.type === "paragraph") builder.add("paragraph", inlineText(node));
+  else if (node.type === "code") builder.add("code", node.value);
+  else if (node.type === "table") builder.add("table", tableText(node));
+  else if (node.type === "list") builder.add("list", listText(node, 0));
+  else if (node.type === "html") builder.add("paragraph", withoutTags(node.value));
+  else if (node.type === "blockquote" || node.type === "footnoteDefinition") for (const child of node.children) addBlock(builder, child);
+  // thematicBreak, definition: nothing to read
 }
 
 /** A tag inside prose is markup; what stands between tags is text. */

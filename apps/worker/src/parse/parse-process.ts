@@ -1,6 +1,6 @@
+import { readFile, stat } from "node:fs/promises";
 import { DocumentError, errorMessage, isMillraceError, limits, type MediaType } from "@millrace/core";
 import { serveChildRequests } from "@millrace/runtime";
-import { readFile, stat } from "node:fs/promises";
 import { parsers } from "./parser.ts";
 
 /** Child process of the parser pool: reads a blob and parses it. What a hostile file does here ends here. */
@@ -15,7 +15,9 @@ globalThis.fetch = () => Promise.reject(new Error("no network in a parser"));
 serveChildRequests(async ({ path, mediaType }: ParseRequest) => {
   const { size } = await stat(path);
   if (size > limits.documentBytesMax) {
-    throw new DocumentError("parse.too_large", `${size} bytes, more than the limit of ${limits.documentBytesMax}`, { hint: "Split the document." });
+    throw new DocumentError("parse.too_large", `${size} bytes, more than the limit of ${limits.documentBytesMax}`, {
+      hint: "Split the document.",
+    });
   }
   // A copy of its own: Node may hand out small files from a shared pool, which pdf.js would detach.
   const bytes = new Uint8Array(await readFile(path));

@@ -51,7 +51,10 @@ export class ParserPool {
     const { timeoutMs, memoryBytesMax } = this.#options;
     switch (error.code) {
       case "child.timeout":
-        return new DocumentError("parse.timeout", `Parsing took longer than ${timeoutMs} ms`, { cause: error, hint: "Raise MILLRACE_PARSE_TIMEOUT_MS, or split the document." });
+        return new DocumentError("parse.timeout", `Parsing took longer than ${timeoutMs} ms`, {
+          cause: error,
+          hint: "Raise MILLRACE_PARSE_TIMEOUT_MS, or split the document.",
+        });
       case "child.out_of_memory":
         return new DocumentError("parse.out_of_memory", `Parsing needs more than ${Math.round(memoryBytesMax / 1_048_576)} MiB of memory`, {
           cause: error,

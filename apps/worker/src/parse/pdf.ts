@@ -12,11 +12,20 @@ export async function parsePdf(bytes: Uint8Array): Promise<ParsedDocument> {
   // Loaded here, not at the top: it is the heaviest of the parsers, and most processes never meet a PDF.
   const { PDFParse } = await import("pdf-parse");
   // No scripts from fonts, no fetching of maps or fonts: the bytes are all there is.
-  const pdf = new PDFParse({ data: bytes, isEvalSupported: false, useSystemFonts: false, useWorkerFetch: false, stopAtErrors: false, verbosity: 0 });
+  const pdf = new PDFParse({
+    data: bytes,
+    isEvalSupported: false,
+    useSystemFonts: false,
+    useWorkerFetch: false,
+    stopAtErrors: false,
+    verbosity: 0,
+  });
   try {
     const info = await pdf.getInfo();
     if (info.total > limits.documentPagesMax) {
-      throw new DocumentError("parse.too_many_pages", `${info.total} pages, more than the limit of ${limits.documentPagesMax}`, { hint: "Split the document." });
+      throw new DocumentError("parse.too_many_pages", `${info.total} pages, more than the limit of ${limits.documentPagesMax}`, {
+        hint: "Split the document.",
+      });
     }
     const builder = new DocumentBuilder();
     for (let page = 1; page <= info.total; page++) {
@@ -26,7 +35,10 @@ export async function parsePdf(bytes: Uint8Array): Promise<ParsedDocument> {
     }
     const facts = (info.info ?? {}) as Record<string, unknown>;
     const { Title: title, Author: author, CreationDate: created } = facts;
-    return builder.build({ title: typeof title === "string" ? title : undefined, metadata: { pages: info.total, ...(author ? { author } : {}), ...(created ? { created } : {}) } });
+    return builder.build({
+      title: typeof title === "string" ? title : undefined,
+      metadata: { pages: info.total, ...(author ? { author } : {}), ...(created ? { created } : {}) },
+    });
   } catch (error) {
     throw typedError(error);
   } finally {
@@ -43,7 +55,13 @@ function typedError(error: unknown): Error {
   if (error instanceof DocumentError) return error;
   const name = error instanceof Error ? error.name : "";
   if (name === "PasswordException" || /password/i.test(errorMessage(error))) {
-    return new DocumentError("parse.encrypted", "The PDF is encrypted and needs a password", { cause: error, hint: "Save a copy without the password and ingest that." });
+    return new DocumentError("parse.encrypted", "The PDF is encrypted and needs a password", {
+      cause: error,
+      hint: "Save a copy without the password and ingest that.",
+    });
   }
-  return new DocumentError("parse.damaged", `The PDF cannot be read: ${errorMessage(error)}`, { cause: error, hint: "Open it in a viewer and save it again." });
+  return new DocumentError("parse.damaged", `The PDF cannot be read: ${errorMessage(error)}`, {
+    cause: error,
+    hint: "Open it in a viewer and save it again.",
+  });
 }

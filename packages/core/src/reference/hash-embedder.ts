@@ -14,7 +14,12 @@ export class HashEmbedder implements Embedder {
   };
 
   constructor({ dimension = 384, tokensMax = 256 }: { readonly dimension?: number; readonly tokensMax?: number } = {}) {
-    this.space = { modelId: "hashed-words", fingerprint: pipelineFingerprintOf({ model: "hashed-words", dimension, tokensMax }), dimension, tokensMax };
+    this.space = {
+      modelId: "hashed-words",
+      fingerprint: pipelineFingerprintOf({ model: "hashed-words", dimension, tokensMax }),
+      dimension,
+      tokensMax,
+    };
   }
 
   async embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
@@ -22,7 +27,9 @@ export class HashEmbedder implements Embedder {
     return texts.map((text) => {
       const tokenCount = this.tokens.count(text) + this.tokens.specialTokens;
       if (tokenCount > this.space.tokensMax) {
-        throw new InvalidInputError("embed.too_long", `A text has ${tokenCount} tokens, more than ${this.space.tokensMax}`, { hint: "Shorten it." });
+        throw new InvalidInputError("embed.too_long", `A text has ${tokenCount} tokens, more than ${this.space.tokensMax}`, {
+          hint: "Shorten it.",
+        });
       }
       return bagOfWords(text, this.space.dimension);
     });
