@@ -7,7 +7,7 @@ const live = { state: "live", chunks: 3, tokens: 300, code: "", message: "" } as
 const failed = { state: "failed", chunks: 0, tokens: 0, code: "parse.encrypted", message: "It is encrypted" } as const;
 
 function planned(documentId: string, outcome: PlannedDocument["outcome"]): PlannedDocument {
-  return { source: `${documentId}.md`, documentId, bytes: 100, outcome };
+  return { source: `${documentId}.md`, documentId, bytes: 100, contentHash: documentId, outcome };
 }
 
 function newRun(filesTotal = 4): { run: IngestRun; finished: FinishedDocument[]; warnings: string[] } {
@@ -16,7 +16,7 @@ function newRun(filesTotal = 4): { run: IngestRun; finished: FinishedDocument[];
   const run = new IngestRun(
     "run",
     { filesTotal, bytesTotal: filesTotal * 100, skipped: [{ source: "a.png", reason: "unsupported_type" }] },
-    { onFinished: (document) => void finished.push(document), onWarning: (text) => void warnings.push(text) },
+    { onFinished: (document) => void finished.push(document), onRemoved: () => undefined, onWarning: (text) => void warnings.push(text) },
   );
   return { run, finished, warnings };
 }

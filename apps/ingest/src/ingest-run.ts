@@ -19,6 +19,7 @@ export interface FinishedDocument extends Settlement {
   readonly source: string;
   readonly documentId: string;
   readonly outcome: PlannedDocument["outcome"];
+  readonly contentHash: string;
 }
 
 export interface RunSummary {
@@ -26,6 +27,8 @@ export interface RunSummary {
   readonly updated: number;
   readonly unchanged: number;
   readonly deleted: number;
+  /** Of the deleted: those whose content is there under another name. */
+  readonly renamed: number;
   readonly failed: number;
   readonly empty: number;
   readonly skipped: number;
@@ -35,8 +38,17 @@ export interface RunSummary {
   readonly seconds: number;
 }
 
+/** A document whose file is gone. */
+export interface RemovedDocument {
+  readonly source: string;
+  readonly documentId: string;
+  /** The new name of the file, where one with the same content came. */
+  readonly renamedTo: string | undefined;
+}
+
 export interface RunListener {
   readonly onFinished: (document: FinishedDocument) => void;
+  readonly onRemoved: (document: RemovedDocument) => void;
   readonly onWarning: (text: string) => void;
 }
 
@@ -50,6 +62,9 @@ export class IngestRun {
   readonly bytesTotal: number;
   readonly skipped: readonly SkippedFile[];
   readonly finished: FinishedDocument[] = [];
+  readonly removed: RemovedDocument[] = [];
+  /** What the producer waits for, while it does. */
+  waitingFor = "";
   bytesDone = 0;
   /** When a document last moved, by the monotonic clock in milliseconds. */
   movedAt = performance.now();
@@ -107,6 +122,12 @@ export class IngestRun {
     }
   }
 
+  /** A document was removed because its file is gone. */
+  remove(document: RemovedDocument): void {
+    this.removed.push(document);
+    this.#listener.onRemoved(document);
+  }
+
   warn(text: string): void {
     this.#listener.onWarning(text);
   }
@@ -141,7 +162,8 @@ export class IngestRun {
       added: done("added"),
       updated: done("updated"),
       unchanged: done("unchanged"),
-      deleted: 0,
+      deleted: this.removed.length,
+      renamed: this.removed.filter(({ renamedTo }) => renamedTo !== undefined).length,
       failed: count((document) => isFailure(document.state)),
       empty: count((document) => document.state === "empty"),
       skipped: this.skipped.length,
@@ -153,8 +175,8 @@ export class IngestRun {
 
   #finish(planned: PlannedDocument, settlement: Settlement): void {
     this.bytesDone += planned.bytes;
-    const { source, documentId, outcome } = planned;
-    const finished = { source, documentId, outcome, ...settlement };
+    const { source, documentId, outcome, contentHash } = planned;
+    const finished = { source, documentId, outcome, contentHash, ...settlement };
     this.finished.push(finished);
     this.#listener.onFinished(finished);
   }

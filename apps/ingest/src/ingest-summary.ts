@@ -6,8 +6,9 @@ const namesMax = 50;
 
 /** What a person wants to know at the end: how much, what failed and why, and what was left out. */
 export function printSummary(run: IngestRun, summary: RunSummary, { project, waited }: { project: string; waited: boolean }): void {
-  const { added, updated, unchanged, failed, empty, skipped, chunks, tokens, seconds } = summary;
+  const { added, updated, unchanged, deleted, renamed, failed, empty, skipped, chunks, tokens, seconds } = summary;
   const counts = [`${added} added`, `${updated} updated`, `${unchanged} unchanged`, `${failed} failed`];
+  if (deleted > 0) counts.push(`${deleted} deleted${renamed > 0 ? ` (${renamed} of them renamed)` : ""}`);
   if (empty > 0) counts.push(`${empty} without text`);
   if (skipped > 0) counts.push(`${skipped} skipped`);
   print(`${project}: ${counts.join(", ")}`);
@@ -28,6 +29,10 @@ export function printSummary(run: IngestRun, summary: RunSummary, { project, wai
   printNames(
     "Without text, or overtaken:",
     others.map(({ source, state }) => `${printable(source)}: ${state}`),
+  );
+  printNames(
+    "Deleted:",
+    run.removed.map(({ source, renamedTo }) => printable(source) + (renamedTo === undefined ? "" : `, now ${printable(renamedTo)}`)),
   );
   printNames(
     "Skipped:",

@@ -2,10 +2,12 @@ import { ConfigError, errorMessage, InvalidInputError, isMillraceError } from "@
 import { loadConfig } from "@millrace/runtime";
 import { Command, CommanderError } from "commander";
 import { addDocsCommands } from "./commands/docs.ts";
+import { addDoctorCommand } from "./commands/doctor.ts";
 import { addDownCommand } from "./commands/down.ts";
 import { addIngestCommand } from "./commands/ingest.ts";
 import { addJobsCommands } from "./commands/jobs.ts";
 import { addKeysCommands } from "./commands/keys.ts";
+import { addResumeCommand } from "./commands/resume.ts";
 import { addSearchCommand } from "./commands/search.ts";
 import { addStatusCommand } from "./commands/status.ts";
 import { addUpCommand } from "./commands/up.ts";
@@ -23,6 +25,8 @@ for (const add of [
   addSearchCommand,
   addDocsCommands,
   addJobsCommands,
+  addResumeCommand,
+  addDoctorCommand,
   addKeysCommands,
 ]) {
   add(program);

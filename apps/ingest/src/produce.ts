@@ -1,7 +1,17 @@
 import { stat } from "node:fs/promises";
-import { documentIdOf, isMillraceError, type MillraceError, mediaTypeOf, type ProjectName } from "@millrace/core";
+import { setTimeout as delay } from "node:timers/promises";
+import {
+  documentIdOf,
+  fingerprintWith,
+  isMillraceError,
+  type Metadata,
+  type MillraceError,
+  mediaTypeOf,
+  type ProjectName,
+  queuedBytes,
+} from "@millrace/core";
 import type { DocumentEntry, Ledger, PlanResult } from "@millrace/ledger";
-import type { Producer } from "@millrace/queue";
+import type { Producer, Urgency } from "@millrace/queue";
 import type { FileBlobStore } from "@millrace/runtime";
 import { storeFile } from "./stored-file.ts";
 import type { FailedFile, FoundFile } from "./walk.ts";
@@ -22,6 +32,12 @@ export interface ProduceRequest {
   /** Pipeline fingerprint: everything besides the bytes that decides what comes out. */
   readonly fingerprint: string;
   readonly documentBytesMax: number;
+  /** Source bytes that may wait in all projects together; beyond it the producer does. */
+  readonly queueBytesMax: number;
+  readonly urgency: Urgency;
+  /** Told how much is queued when the producer begins to wait, and 0 when it goes on. */
+  readonly onWaiting: (queued: number) => void;
+  readonly metadata: Metadata;
   /** Process again what is unchanged or failed for good before. */
   readonly force: boolean;
   /** A source that belongs to another file becomes this one's. */
@@ -34,6 +50,8 @@ export interface PlannedDocument {
   readonly documentId: string;
   readonly bytes: number;
   readonly outcome: PlanResult["outcome"];
+  /** Empty where the file could not be read. */
+  readonly contentHash: string;
   /** With the outcome `unchanged`: whether there is any text in it. */
   readonly empty?: boolean;
   /** With the outcome `failed`. */
@@ -43,6 +61,7 @@ export interface PlannedDocument {
 const batchDocumentsMax = 100;
 const batchBytesMax = 64 * 1024 * 1024;
 const concurrency = 4;
+const roomPollMs = 500;
 
 /**
  * Yields one batch after the other, each when its references are on the queue.
@@ -57,6 +76,7 @@ export async function* produce(
   const { project } = request;
   for (const batch of batchesOf(files)) {
     signal.throwIfAborted();
+    await waitForRoom(deps, request, signal);
     const entries = await deps.ledger.getMany(
       project,
       batch.map((file) => documentIdOf(project, file.source)),
@@ -65,9 +85,22 @@ export async function* produce(
     const jobs = planned.flatMap(({ documentId, outcome, generation }) =>
       outcome === "added" || outcome === "updated" ? [{ version: 1 as const, project, documentId, generation }] : [],
     );
-    await deps.producer.add("documents", jobs);
+    await deps.producer.addDocuments(project, jobs, request.urgency);
     yield planned;
   }
+}
+
+/** Neither the disk nor Redis should fill up because files are found faster than they are processed. */
+async function waitForRoom({ ledger }: ProduceDeps, { queueBytesMax, onWaiting }: ProduceRequest, signal: AbortSignal): Promise<void> {
+  let waiting = false;
+  for (;;) {
+    const queued = queuedBytes(await ledger.load());
+    if (queued < queueBytesMax) break;
+    waiting = true;
+    onWaiting(queued);
+    await delay(roomPollMs, undefined, { signal });
+  }
+  if (waiting) onWaiting(0);
 }
 
 /** Tells the ledger about a file that cannot become a document at all, unless the document is another file's. */
@@ -79,7 +112,7 @@ export async function reject(file: FailedFile, { ledger }: ProduceDeps, { projec
     const failure = { code, message, stage: "intake", retryable: code === "file.unreadable" };
     await ledger.reject({ project, source, bytes, origin, ingestId, failure });
   }
-  return { source, documentId, bytes, outcome: "failed", failure: { code, message } };
+  return { source, documentId, bytes, contentHash: "", outcome: "failed", failure: { code, message } };
 }
 
 async function planFile(
@@ -89,13 +122,15 @@ async function planFile(
   request: ProduceRequest,
   signal: AbortSignal,
 ): Promise<PlannedDocument & { generation: string }> {
-  const { project, ingestId, fingerprint, force, takeOver, documentBytesMax } = request;
+  const { project, ingestId, metadata, force, takeOver, documentBytesMax } = request;
+  const fingerprint = fingerprintWith(request.fingerprint, metadata);
   const { source, origin } = file;
   const failed = (code: string, message: string): PlannedDocument & { generation: string } => {
     return {
       source,
       documentId: documentIdOf(project, source),
       bytes: file.bytes,
+      contentHash: "",
       outcome: "failed",
       failure: { code, message },
       generation: "",
@@ -118,10 +153,10 @@ async function planFile(
   }
   const mediaType = mediaTypeOf(source);
   if (mediaType === undefined) return failed("file.unsupported_type", "No parser for this type of file");
-  const plan = await deps.ledger.plan({ project, source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, force });
-  if (plan.outcome !== "failed") return { source, bytes, ...plan, empty: entry?.state === "empty" };
+  const plan = await deps.ledger.plan({ project, source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, metadata, force });
+  if (plan.outcome !== "failed") return { source, bytes, contentHash, ...plan, empty: entry?.state === "empty" };
   const before = entry?.failure ?? { code: "document.failed", message: "These bytes failed before" };
-  return { source, bytes, ...plan, failure: { code: before.code, message: before.message } };
+  return { source, bytes, contentHash, ...plan, failure: { code: before.code, message: before.message } };
 }
 
 /** Whether the document was read from another file, which still exists. A file that was moved or reached by another path is the same one. */

@@ -1,7 +1,7 @@
 import type { Dirent } from "node:fs";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
-import { InvalidInputError, limits, mediaTypeOf } from "@millrace/core";
+import { InvalidInputError, knownExtensions, limits, mediaTypeOf } from "@millrace/core";
 import { IgnoreRules } from "./ignore-rules.ts";
 import { tooLargeMessage } from "./stored-file.ts";
 
@@ -49,6 +49,8 @@ export interface WalkResult {
   readonly files: FoundFile[];
   readonly skipped: SkippedFile[];
   readonly failed: FailedFile[];
+  /** The folders that were walked, absolute and with links resolved. */
+  readonly folders: readonly string[];
 }
 
 /**
@@ -56,6 +58,7 @@ export interface WalkResult {
  */
 export async function walk(paths: readonly string[], options: WalkOptions): Promise<WalkResult> {
   const found = new Findings(options.documentBytesMax);
+  const folders: string[] = [];
   for (const path of paths) {
     const real = await realPathOf(path);
     const isFolder = (await stat(real)).isDirectory();
@@ -65,11 +68,12 @@ export async function walk(paths: readonly string[], options: WalkOptions): Prom
         hint: "Name a --root that holds every path.",
       });
     }
+    if (isFolder) folders.push(real);
     if (isFolder) await walkFolder(real, { root, found, rules: await rulesAbove(root, real, options), hidden: options.hidden });
     // Without a root, a link that is named keeps its own name, not that of its target.
     else await found.addNamed(real, options.root === undefined ? basename(resolve(path)) : relative(root, real));
   }
-  return found.result();
+  return { ...found.result(), folders };
 }
 
 interface FolderWalk {
@@ -152,7 +156,7 @@ class Findings {
     const stats = await lstat(path);
     if (!stats.isFile()) return this.fail(path, relativePath, 0, "file.not_regular", "This is not a regular file", false);
     if (mediaTypeOf(sourceOf(relativePath)) === undefined) {
-      const message = "No parser for this type of file; Markdown, plain text, HTML and PDF have one";
+      const message = `No parser for this type of file; these have one: ${knownExtensions.join(", ")}`;
       return this.fail(path, relativePath, stats.size, "file.unsupported_type", message);
     }
     await this.#add(path, relativePath);
@@ -193,7 +197,7 @@ class Findings {
     this.#failed.push({ source: sourceOf(relativePath) || ".", origin, bytes, code, message, recorded });
   }
 
-  result(): WalkResult {
+  result(): Omit<WalkResult, "folders"> {
     const bySource = (a: { source: string }, b: { source: string }): number => (a.source < b.source ? -1 : 1);
     return { files: [...this.#files.values()].sort(bySource), skipped: this.#skipped, failed: this.#failed };
   }

@@ -49,7 +49,19 @@ afterAll(async () => {
 });
 
 async function produceAll(paths: readonly string[], changed: Partial<ProduceRequest> = {}): Promise<PlannedDocument[]> {
-  const request = { project, ingestId: "run", fingerprint: "pipeline-1", force: false, takeOver: false, ...walkOptions, ...changed };
+  const request = {
+    project,
+    ingestId: "run",
+    fingerprint: "pipeline-1",
+    force: false,
+    takeOver: false,
+    queueBytesMax: 1e9,
+    urgency: "bulk" as const,
+    onWaiting: () => undefined,
+    metadata: {},
+    ...walkOptions,
+    ...changed,
+  };
   const found = await walk(paths, walkOptions);
   const planned = await Promise.all(found.failed.map((file) => reject(file, { ledger, producer, blobs }, request)));
   for await (const batch of produce(found.files, { ledger, producer, blobs }, request, signal)) planned.push(...batch);
@@ -78,7 +90,7 @@ test("bytes are stored, the ledger knows the document, and the queue holds its r
   expect(Buffer.from(await blobs.get(hash, signal)).toString()).toBe("alpha");
   const entry = await ledger.get(project, documentIdOf(project, "a.md"));
   expect(entry).toMatchObject({ state: "queued", contentHash: hash, bytes: 5, origin: join(folder, "a.md"), mediaType: "text/markdown" });
-  const jobs = await producer.queues[0]?.getWaiting();
+  const jobs = await producer.queues[0]?.getPrioritized();
   expect(jobs?.map((job) => job.data)).toEqual([
     { version: 1, project, documentId: documentIdOf(project, "a.md"), generation: entry?.pendingGeneration },
   ]);
@@ -144,7 +156,18 @@ test("a file that is too large, or goes away after it was found, is a failed doc
   await writeFile(join(folder, "gone.md"), "x");
   await writeFile(join(folder, "huge.pdf"), "");
   await truncate(join(folder, "huge.pdf"), 2 * 1024 ** 3);
-  const request = { project, ingestId: "run", fingerprint: "p", force: false, takeOver: false, ...walkOptions };
+  const request = {
+    project,
+    ingestId: "run",
+    fingerprint: "p",
+    force: false,
+    takeOver: false,
+    queueBytesMax: 1e9,
+    urgency: "bulk" as const,
+    onWaiting: () => undefined,
+    metadata: {},
+    ...walkOptions,
+  };
   const found = await walk([folder], walkOptions);
   await unlink(join(folder, "gone.md"));
   for await (const batch of produce(found.files, { ledger, producer, blobs }, request, signal)) {
@@ -173,7 +196,7 @@ test("what failed for good before says so again, until it is changed or forced",
   await ledger.fail(
     await pendingRef("a.md"),
     { code: "parse.encrypted", message: "It is encrypted", stage: "parse", retryable: false },
-    "failed",
+    { finalState: "failed" },
   );
   const [again] = await produceAll([folder]);
   expect(again).toMatchObject({ outcome: "failed", failure: { code: "parse.encrypted", message: "It is encrypted" } });
@@ -189,7 +212,7 @@ function newRun(onTick: () => void = () => undefined): {
   const run = new IngestRun(
     "run",
     { filesTotal: 1, bytesTotal: 1, skipped: [] },
-    { onFinished: () => undefined, onWarning: (text) => void warnings.push(text) },
+    { onFinished: () => undefined, onRemoved: () => undefined, onWarning: (text) => void warnings.push(text) },
   );
   const followed = (events = new Ledger(eventsRedis)): Promise<void> => follow(run, project, { events, ledger, onTick }, signal);
   return { run, followed, warnings };
@@ -202,9 +225,13 @@ test("follows a run until every document has settled, each way it can", async ()
   for (const planned of await produceAll([folder])) run.plan(planned);
   run.endPlanning();
   const empty = await pendingRef("empty.md");
-  await ledger.advance(empty, "parsing");
+  await ledger.advance(empty, "embedding");
   await ledger.switchLive(empty, { ...version, chunks: 0, tokens: 0 });
-  await ledger.fail(await pendingRef("fails.md"), { code: "parse.broken", message: "no", stage: "parse", retryable: false }, "failed");
+  await ledger.fail(
+    await pendingRef("fails.md"),
+    { code: "parse.broken", message: "no", stage: "parse", retryable: false },
+    { finalState: "failed" },
+  );
   await goLive("live.md");
   await writeFile(join(folder, "overtaken.md"), "newer");
   await produceAll([join(folder, "overtaken.md")], { ingestId: "a later run" });

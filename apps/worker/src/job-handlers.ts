@@ -1,54 +1,77 @@
-import { type BlobStore, DependencyError, errorMessage, isMillraceError, type ProjectName } from "@millrace/core";
-import type { Ledger } from "@millrace/ledger";
-import type { JobContext, JobData, Producer } from "@millrace/queue";
+import { DependencyError, errorMessage, isMillraceError, type MillraceError } from "@millrace/core";
+import { type JobData, type Producer, RetryLater } from "@millrace/queue";
 import type { Logger } from "@millrace/runtime";
 import { collectGarbage } from "./collect-garbage.ts";
 import { type ProcessDeps, processDocument, type Stage } from "./process-document.ts";
 
-export interface HandlerDeps extends Omit<ProcessDeps, "onStage"> {
-  readonly ledger: Ledger;
-  readonly blobs: BlobStore & ProcessDeps["blobs"];
+export interface HandlerDeps extends ProcessDeps {
   readonly producer: Producer;
   readonly logger: Logger;
 }
 
+/** Temporary failures of one generation before it is given up until somebody asks again: more than half an hour of outage. */
+const failuresMax = 50;
+const backoffMsMin = 500;
+const backoffMsMax = 60_000;
+
+/** A child process that died of this very document: it has no other at the time. */
+const crashCodes: ReadonlySet<string> = new Set(["parse.crashed", "embed.crashed"]);
+
 /**
- * Runs a document's job and writes a failure into the ledger before BullMQ hears of it, so that what a user sees never depends on
- * BullMQ's own bookkeeping.
+ * Runs a document's job and writes a failure into the ledger before BullMQ hears of it, so that what a user sees, and whether there will be another
+ * try, never depends on BullMQ's own bookkeeping.
  */
-export async function handleDocumentJob(ref: JobData<"documents">, context: JobContext, deps: HandlerDeps): Promise<void> {
+export async function handleDocumentJob(ref: JobData<"documents">, signal: AbortSignal, deps: HandlerDeps): Promise<void> {
   let stage: Stage = "parse";
   const startedAt = performance.now();
-  const log = deps.logger.child({ project: ref.project, documentId: ref.documentId, generation: ref.generation, attempt: context.attempt });
+  const log = deps.logger.child({ project: ref.project, documentId: ref.documentId, generation: ref.generation });
+  const onStage = (entered: Stage): void => {
+    stage = entered;
+    deps.onStage(entered);
+  };
   try {
-    const outcome = await processDocument(
-      ref,
-      {
-        ...deps,
-        onStage: (entered) => {
-          stage = entered;
-        },
-      },
-      context.signal,
-    );
+    const outcome = await processDocument(ref, { ...deps, onStage }, signal);
     log.info({ outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
   } catch (cause) {
-    // A stop of the worker is no failure of the document: the job goes back and another worker takes it.
-    if (context.signal.aborted) throw cause;
+    if (signal.aborted) {
+      // A stop of the worker is no failure of the document: the job goes back and another worker takes it.
+      await deps.ledger.release(ref).catch((error: unknown) => log.warn({ reason: errorMessage(error) }, "document.not_released"));
+      throw new RetryLater(0, "handed back by a worker that stops");
+    }
     const error = isMillraceError(cause) ? cause : new DependencyError("worker.failed", errorMessage(cause), { cause });
     log.warn({ stage, code: error.code, reason: error.message }, "document.failed");
-    const final = error.retryable && !context.lastAttempt ? undefined : "failed";
-    const message = error.hint === undefined ? error.message : `${error.message}. ${error.hint}`;
-    await deps.ledger.fail(ref, { code: error.code, message, stage, retryable: error.retryable }, final);
+    const retryInMs = await recordFailure(ref, error, stage, deps);
+    if (retryInMs !== undefined) throw new RetryLater(retryInMs, `${error.code}: ${error.message}`);
     throw error;
+  } finally {
+    if ((await deps.ledger.garbage(ref.project, 1).catch(() => [])).length > 0)
+      await deps.producer.addCollection(ref.project).catch(() => undefined);
   }
-  await deps.producer.add(
-    "maintenance",
-    (await deps.ledger.garbage(ref.project, 1)).length === 0 ? [] : [{ version: 1, project: ref.project }],
-  );
 }
 
-export async function handleMaintenanceJob(data: { project: ProjectName }, context: JobContext, deps: HandlerDeps): Promise<void> {
-  const collected = await collectGarbage(data.project, deps, context.signal);
-  if (collected > 0) deps.logger.info({ project: data.project, collected }, "garbage.collected");
+/** Answers with the delay until the next try; undefined when there is none. */
+async function recordFailure(
+  ref: JobData<"documents">,
+  error: MillraceError,
+  stage: Stage,
+  deps: HandlerDeps,
+): Promise<number | undefined> {
+  const { code, retryable, hint } = error;
+  const message = hint === undefined ? error.message : `${error.message}. ${hint}`;
+  const failure = { code, message, stage, retryable };
+  const crashed = crashCodes.has(code);
+  const temporary = retryable || crashed;
+  const outcome = await deps.ledger.fail(ref, failure, { crashed, ...(temporary ? {} : { finalState: "failed" }) });
+  if (outcome.final) return undefined;
+  if (outcome.failures >= failuresMax) {
+    await deps.ledger.fail(ref, failure, { finalState: "failed" });
+    return undefined;
+  }
+  const backoffMs = Math.min(backoffMsMin * 2 ** (outcome.failures - 1), backoffMsMax);
+  return backoffMs * (0.5 + Math.random() / 2);
+}
+
+export async function handleMaintenanceJob({ project }: JobData<"maintenance">, signal: AbortSignal, deps: HandlerDeps): Promise<void> {
+  const collected = await collectGarbage(project, deps, signal);
+  if (collected > 0) deps.logger.info({ project, collected }, "garbage.collected");
 }

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   type BlobStore,
   type Chunk,
@@ -9,64 +10,84 @@ import {
   DocumentError,
   type Embedder,
   limits,
+  type MediaType,
+  type Metadata,
   type ParsedDocument,
   type VectorStore,
 } from "@millrace/core";
 import type { DocumentEntry, GenerationRef, Ledger } from "@millrace/ledger";
+import { type KnownVectors, openKnownVectors } from "./known-vectors.ts";
+import type { ParsedPart } from "./parse/parser.ts";
+import { persist } from "./persist.ts";
 
 /**
- * The life of one job, top to bottom: parse → chunk → embed → write → verify → switch. Until the switch the generation before answers
- * queries; a crash at any line leaves either the old or the new, since every write is idempotent and nothing of a pending generation is visible.
- * Each stage is entered in the ledger first; "superseded" there (a newer version, a delete) ends the job quietly.
+ * The life of one job, top to bottom: parse → chunk → embed → write → verify → switch. A document is parsed in parts and embedded and written some
+ * chunks at a time, so that memory does not grow with it and a crash repeats little. Until the switch the generation before answers queries; a
+ * crash at any line leaves either the old or the new, since every write is idempotent and nothing of a pending generation is visible.
+ * Every step is entered in the ledger first; "superseded" there (a newer version, a delete) ends the job quietly.
  */
 export interface ProcessDeps {
   readonly ledger: Ledger;
   readonly blobs: BlobStore & { pathOf(contentHash: string): string };
-  readonly parser: {
-    parse(path: string, mediaType: NonNullable<DocumentEntry["mediaType"]>, signal: AbortSignal): Promise<ParsedDocument>;
-  };
-  readonly embedder: Embedder & { chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<Chunk[]> };
+  readonly parser: { parse(path: string, mediaType: MediaType, fromPage: number, signal: AbortSignal): Promise<ParsedPart> };
+  readonly embedder: ChunkingEmbedder;
   readonly store: VectorStore;
   readonly chunking: ChunkingOptions;
-  /** Named for failures: in which stage a job is. */
+  /** Told what is about to be done: names the stage of a failure. */
   readonly onStage: (stage: Stage) => void;
 }
 
-export type Stage = "parse" | "chunk" | "embed" | "write" | "verify" | "switch";
-export type ProcessOutcome = "live" | "superseded";
+/** Cutting needs the tokenizer, which lives with the model. */
+export type ChunkingEmbedder = Embedder & {
+  chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<Chunk[]>;
+};
+
+export type Stage = "parse" | "chunk" | "embed" | "write" | "verify" | "switch" | "done";
+export type ProcessOutcome = "live" | "superseded" | "quarantined";
 
 /**
- * @throws DocumentError when the document itself cannot be processed; DependencyError (retryable) when something it needs is away
+ * @throws DocumentError when the document itself cannot be processed; DependencyError (retryable) when something it needs is away for long
  */
 export async function processDocument(ref: GenerationRef, deps: ProcessDeps, signal: AbortSignal): Promise<ProcessOutcome> {
-  const { ledger, blobs, parser, embedder, store, chunking, onStage } = deps;
+  const { ledger, store, embedder, chunking, onStage } = deps;
   const timings = new Timings(onStage);
 
   timings.enter("parse");
-  if (!(await ledger.advance(ref, "parsing", { newAttempt: true }))) return "superseded";
-  const entry = await ledger.get(ref.project, ref.documentId);
+  const run = randomUUID();
+  const begun = await persist(() => ledger.begin(ref, run), signal);
+  if (begun !== "begun") return begun;
+  const entry = await persist(() => ledger.get(ref.project, ref.documentId), signal);
   if (entry?.mediaType === undefined)
     throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });
-  const document = await parser.parse(blobs.pathOf(entry.contentHash), entry.mediaType, signal);
+  const known = await persist(() => openKnownVectors(ref, entry, deps, signal), signal);
 
-  timings.enter("chunk");
-  const chunks = await embedder.chunk(document, chunking, signal);
-  if (!(await ledger.advance(ref, "embedding", { chunks: chunks.length }))) return "superseded";
-
-  timings.enter("embed");
-  const vectors = await embedder.embed(
-    chunks.map((chunk) => chunk.text),
-    signal,
-  );
-
-  timings.enter("write");
-  if (!(await ledger.advance(ref, "writing"))) return "superseded";
-  const title = (document.title ?? "").slice(0, limits.titleCharsMax);
-  await store.upsert(recordsOf(ref, entry, title, document, chunks, vectors), signal);
+  let facts: DocumentFacts | undefined;
+  let chunkCount = 0;
+  let tokens = 0;
+  for await (const document of parts(entry, deps, timings, signal)) {
+    facts ??= factsOf(entry, document);
+    timings.enter("chunk");
+    const chunks = (await embedder.chunk(document, chunking, signal)).map((chunk) => ({ ...chunk, ordinal: chunk.ordinal + chunkCount }));
+    if (chunkCount + chunks.length > limits.chunksPerDocumentMax) {
+      throw new DocumentError("chunk.too_many", `More than ${limits.chunksPerDocumentMax} chunks`, { hint: "Split the document." });
+    }
+    for (let from = 0; from < chunks.length; from += limits.chunksPerWrite) {
+      const written = await writeChunks(
+        ref,
+        { ...facts, chunks: chunks.slice(from, from + limits.chunksPerWrite), chunkCount: chunkCount + chunks.length },
+        { ...deps, known, timings },
+        signal,
+      );
+      if (!written) return "superseded";
+    }
+    chunkCount += chunks.length;
+    tokens += chunks.reduce((sum, chunk) => sum + chunk.tokens, 0);
+  }
 
   timings.enter("verify");
-  const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, chunks.length);
-  const existing = await store.existing(ref.project, expected, signal);
+  if (!(await persist(() => ledger.advance(ref, "writing", { chunks: chunkCount, done: chunkCount }), signal))) return "superseded";
+  const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, chunkCount);
+  const existing = await persist(() => store.existing(ref.project, expected, signal), signal);
   if (existing.size !== expected.length) {
     throw new DependencyError(
       "store.rows_missing",
@@ -75,28 +96,86 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   }
 
   timings.enter("switch");
-  const tokens = chunks.reduce((sum, chunk) => sum + chunk.tokens, 0);
-  const live = await ledger.switchLive(ref, { chunks: chunks.length, tokens, title, metadata: document.metadata, timings: timings.stop() });
+  const { title = "", metadata = entry.givenMetadata } = facts ?? {};
+  const version = { chunks: chunkCount, tokens, title, metadata, timings: timings.stop() };
+  const live = await persist(() => ledger.switchLive(ref, version), signal);
+  onStage("done");
   return live ? "live" : "superseded";
 }
 
-function recordsOf(
+/** The document part by part. While one is worked on, the next is being parsed. */
+async function* parts(
+  entry: DocumentEntry,
+  { parser, blobs }: ProcessDeps,
+  timings: Timings,
+  signal: AbortSignal,
+): AsyncGenerator<ParsedDocument> {
+  const path = blobs.pathOf(entry.contentHash);
+  const parse = (fromPage: number): Promise<ParsedPart> => parser.parse(path, entry.mediaType as MediaType, fromPage, signal);
+  let coming: Promise<ParsedPart> | undefined = parse(1);
+  while (coming !== undefined) {
+    timings.enter("parse");
+    const part: ParsedPart = await coming;
+    coming = part.nextPage === undefined ? undefined : parse(part.nextPage);
+    coming?.catch(() => undefined); // thrown where it is awaited, unless the job ends before
+    yield part.document;
+  }
+}
+
+/** What all chunks of a document say of it. */
+interface DocumentFacts {
+  readonly source: string;
+  readonly mediaType: MediaType;
+  readonly title: string;
+  readonly metadata: Metadata;
+}
+
+function factsOf(entry: DocumentEntry, document: ParsedDocument): DocumentFacts {
+  return {
+    source: entry.source,
+    mediaType: entry.mediaType as MediaType,
+    title: (document.title ?? "").slice(0, limits.titleCharsMax),
+    // What the user says goes before what the document says.
+    metadata: { ...document.metadata, ...entry.givenMetadata },
+  };
+}
+
+/** Embeds what is not known yet and writes the rows. False when superseded. */
+async function writeChunks(
   ref: GenerationRef,
-  entry: DocumentEntry & { mediaType?: unknown },
-  title: string,
-  document: ParsedDocument,
-  chunks: readonly Chunk[],
-  vectors: readonly Float32Array[],
-): ChunkRecord[] {
+  batch: DocumentFacts & { readonly chunks: readonly Chunk[]; readonly chunkCount: number },
+  deps: ProcessDeps & { readonly known: KnownVectors; readonly timings: Timings },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { ledger, embedder, store, known, timings } = deps;
+  const { chunks, chunkCount, source, mediaType, title, metadata } = batch;
+  const firstOrdinal = chunks[0]?.ordinal ?? 0;
+
+  timings.enter("embed");
+  // Before any row of them exists, so that the rows are found again should this generation be given up.
+  if (!(await persist(() => ledger.advance(ref, "embedding", { chunks: chunkCount, done: firstOrdinal }), signal))) return false;
+  const texts = chunks.map((chunk) => chunk.text);
+  const vectors = await persist(() => known.find(texts, firstOrdinal, signal), signal);
+  const unknown = texts.flatMap((_, index) => (vectors[index] === undefined ? [index] : []));
+  const embedded =
+    unknown.length === 0
+      ? []
+      : await embedder.embed(
+          unknown.map((index) => texts[index] ?? ""),
+          signal,
+        );
+  for (const [position, index] of unknown.entries()) vectors[index] = embedded[position];
+
+  timings.enter("write");
   const { project, documentId, generation } = ref;
-  const mediaType = entry.mediaType as ChunkRecord["mediaType"];
-  return chunks.map((chunk, index) => {
+  const records = chunks.map((chunk, index): ChunkRecord => {
     const vector = vectors[index];
-    if (vector === undefined)
-      throw new DependencyError("embed.incomplete", `${vectors.length} embeddings came back for ${chunks.length} chunks`);
+    if (vector === undefined) throw new DependencyError("embed.incomplete", `Too few embeddings came back for ${texts.length} chunks`);
     const chunkId = chunkIdOf(project, documentId, generation, chunk.ordinal);
-    return { chunkId, project, documentId, generation, source: entry.source, mediaType, title, metadata: document.metadata, chunk, vector };
+    return { chunkId, project, documentId, generation, source, mediaType, title, metadata, chunk, vector };
   });
+  await persist(() => store.upsert(records, signal), signal);
+  return true;
 }
 
 /** Milliseconds per stage, for the ledger. */
@@ -116,7 +195,10 @@ class Timings {
   }
 
   stop(): Readonly<Record<string, number>> {
-    if (this.#current !== undefined) this.#milliseconds[this.#current.stage] = Math.round(performance.now() - this.#current.since);
+    if (this.#current !== undefined) {
+      const { stage, since } = this.#current;
+      this.#milliseconds[stage] = (this.#milliseconds[stage] ?? 0) + Math.round(performance.now() - since);
+    }
     this.#current = undefined;
     return this.#milliseconds;
   }

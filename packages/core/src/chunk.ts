@@ -47,7 +47,7 @@ export function chunkDocument(document: ParsedDocument, tokens: TokenCounter, op
       text,
       span,
       tokens: tokenCount + tokens.specialTokens,
-      ...(document.pageStarts === undefined ? {} : { page: countUpTo(document.pageStarts, span.start) }),
+      ...(document.pageStarts === undefined ? {} : { page: (document.firstPage ?? 1) - 1 + countUpTo(document.pageStarts, span.start) }),
       headings: headings.at(span.start),
     });
     first = end < units.length ? overlapStart(units, first, end, options.tokensOverlap) : end;

@@ -22,6 +22,8 @@ export interface ParsedDocument {
   readonly blocks: readonly Block[];
   /** Start offset of each page in `text`, pages[0] === 0; absent for formats without pages. */
   readonly pageStarts?: readonly number[];
+  /** 1-based number of the page at pageStarts[0]; 1 where absent. */
+  readonly firstPage?: number;
   readonly title?: string;
   /** Flat facts found in the document itself (front matter, PDF info). */
   readonly metadata: Metadata;

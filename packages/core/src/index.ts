@@ -1,3 +1,4 @@
+export { type PendingLoad, queuedBytes } from "./backpressure.ts";
 export { normaliseQuery, type SearchIdentity, searchCacheKey } from "./cache-key.ts";
 export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
 export type { Block, BlockKind, Chunk, ChunkRecord, MediaType, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
@@ -15,7 +16,18 @@ export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, par
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";
 export { knownExtensions, mediaTypeOf } from "./media-type.ts";
-export type { BlobStore, Embedder, EmbeddingSpace, StoredHit, StoreSearch, TokenCounter, VectorStore } from "./ports.ts";
+export { fingerprintWith, parseMetadata } from "./metadata.ts";
+export type {
+  BlobStore,
+  Embedder,
+  EmbeddingSpace,
+  RowIdentity,
+  RowVector,
+  StoredHit,
+  StoreSearch,
+  TokenCounter,
+  VectorStore,
+} from "./ports.ts";
 export { type ProjectName, parseProjectName } from "./project.ts";
 export { parseSearchRequest, type SearchAnswer, type SearchDeps, type SearchRequest, search } from "./query.ts";
 export { HashEmbedder } from "./reference/hash-embedder.ts";

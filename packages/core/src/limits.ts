@@ -8,11 +8,21 @@ export const limits = {
   /** Largest parsed text of one document, in UTF-16 code units. */
   documentCharsMax: 64 * 1024 * 1024,
   documentPagesMax: 20_000,
+  /** Pages parsed at once, of formats that have pages. */
+  parsePagesPerPart: 100,
   /** Wall-clock limit for parsing one document. */
   parseTimeoutMs: 120_000,
   /** Resident memory limit of one parser process. */
   parseMemoryBytesMax: 1_536 * 1024 * 1024,
   chunksPerDocumentMax: 200_000,
+  /** Chunks of a document that are embedded and written in one go: what a crash can cost, and what is in memory at once. */
+  chunksPerWrite: 64,
+  /** An earlier version with more chunks is embedded anew rather than read back. */
+  reusedChunksMax: 20_000,
+  /** Source bytes of documents that wait or are being processed, all projects together; a producer waits beyond it. */
+  queueBytesMax: 4 * 1024 * 1024 * 1024,
+  /** What a waiting document counts beside its own bytes: its ledger entry and its job. */
+  queueBytesPerDocument: 2 * 1024,
   /** Tokens of one chunk, the model's special tokens included. */
   chunkTokensMax: 256,
   chunkTokensOverlap: 32,

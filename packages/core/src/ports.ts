@@ -56,6 +56,21 @@ export interface StoredHit {
   readonly score: number;
 }
 
+/** What names a row, without its content. */
+export interface RowIdentity {
+  readonly chunkId: string;
+  readonly documentId: string;
+  readonly generation: string;
+  readonly ordinal: number;
+}
+
+/** What a row was embedded from, and what came of it. */
+export interface RowVector {
+  readonly chunkId: string;
+  readonly text: string;
+  readonly vector: Float32Array;
+}
+
 export interface StoreSearch {
   readonly project: ProjectName;
   readonly vector: Float32Array;
@@ -68,6 +83,10 @@ export interface VectorStore {
   upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void>;
   /** Which of these keys exist, read with strong consistency. */
   existing(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** Text and vector of those of these rows that exist, read with strong consistency. */
+  vectors(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<RowVector[]>;
+  /** Every row of the project, each once and in no order. For audits: it costs passes over the whole collection. */
+  scan(project: ProjectName, signal: AbortSignal): AsyncIterable<readonly RowIdentity[]>;
   /** Nearest first. Fewer than `limit` hits means that the project has no more. */
   search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]>;
   /** Deletes by key; keys that do not exist are no error. */

@@ -21,6 +21,9 @@ export interface DocumentEntry {
   readonly state: DocumentState;
   readonly mediaType: MediaType | undefined;
   readonly contentHash: string;
+  readonly fingerprint: string;
+  /** What the live version was made of; empty without one. */
+  readonly liveContentHash: string;
   readonly bytes: number;
   /** Where the bytes were read from, so that two folders cannot silently fight for one source name. */
   readonly origin: string;
@@ -28,10 +31,18 @@ export interface DocumentEntry {
   readonly pendingGeneration: string | undefined;
   /** The version that answers queries; undefined before the first and after a delete. */
   readonly liveGeneration: string | undefined;
+  /** Chunks of the pending version as far as known, and how many of them are written. */
+  readonly pendingChunks: number;
+  readonly pendingDone: number;
+  /** Asked to be processed from scratch: no vector of an earlier version is used again. */
+  readonly fresh: boolean;
   readonly liveChunks: number;
   readonly liveTokens: number;
   readonly title: string;
   readonly metadata: Metadata;
+  /** What the user said about it; goes before what the document says itself. */
+  readonly givenMetadata: Metadata;
+  /** Runs of the pending version, or of the one that ended last. */
   readonly attempts: number;
   readonly failure: DocumentFailure | undefined;
   readonly ingestId: string;
@@ -53,14 +64,20 @@ export function documentEntryFrom(documentId: string, fields: Readonly<Record<st
     state: state as DocumentState,
     mediaType: (fields["mediaType"] || undefined) as MediaType | undefined,
     contentHash: fields["contentHash"] ?? "",
+    fingerprint: fields["fingerprint"] ?? "",
+    liveContentHash: fields["liveContentHash"] ?? "",
     bytes: Number(fields["bytes"] ?? 0),
     origin: fields["origin"] ?? "",
     pendingGeneration: fields["pendingGeneration"] || undefined,
     liveGeneration: fields["liveGeneration"] || undefined,
+    pendingChunks: Number(fields["pendingChunks"] ?? 0),
+    pendingDone: Number(fields["pendingDone"] ?? 0),
+    fresh: fields["fresh"] === "1",
     liveChunks: Number(fields["liveChunks"] ?? 0),
     liveTokens: Number(fields["liveTokens"] ?? 0),
     title: fields["title"] ?? "",
     metadata: JSON.parse(fields["metadata"] || "{}") as Metadata,
+    givenMetadata: JSON.parse(fields["givenMetadata"] || "{}") as Metadata,
     attempts: Number(fields["attempts"] ?? 0),
     failure: fields["errorCode"]
       ? {

@@ -1,13 +1,24 @@
 export { ApiKeys, type KeyDescription, type Principal, type Scope } from "./api-keys.ts";
 export { type DocumentEntry, type DocumentFailure, type DocumentState, documentStates, settledStates } from "./document-entry.ts";
 export {
+  type FailOptions,
   type GarbageEntry,
   type GenerationRef,
   Ledger,
   type LedgerEvent,
   type ListRequest,
+  type LiveTwin,
   type LiveVersion,
+  type Load,
   type PlanRequest,
   type PlanResult,
   type RejectRequest,
 } from "./ledger.ts";
+export {
+  type DocumentReference,
+  type Finding,
+  type FindingKind,
+  Reconciler,
+  type ReconcilerDeps,
+  type RedriveCursor,
+} from "./reconciler.ts";

@@ -4,6 +4,7 @@ import {
   errorMessage,
   type MediaType,
   type Metadata,
+  MillraceError,
   type ProjectName,
   parseProjectName,
 } from "@millrace/core";
@@ -24,6 +25,8 @@ export interface PlanRequest {
   readonly bytes: number;
   readonly origin: string;
   readonly ingestId: string;
+  /** What the user said about the document, beside what it says itself. */
+  readonly metadata?: Metadata;
   /** Process again although nothing changed, or although the same bytes failed for good. */
   readonly force?: boolean;
 }
@@ -60,6 +63,27 @@ export interface LiveVersion {
   readonly timings: Readonly<Record<string, number>>;
 }
 
+/** Where a live document is found that was made of the same bytes in the same way. */
+export interface LiveTwin {
+  readonly documentId: string;
+  readonly generation: string;
+  readonly chunks: number;
+}
+
+/** Documents waiting or being processed, and their source bytes together. */
+export interface Load {
+  readonly documents: number;
+  readonly bytes: number;
+}
+
+/** How a failure is taken. */
+export interface FailOptions {
+  /** Undefined: the job will be tried again. */
+  readonly finalState?: "failed" | "quarantined";
+  /** The process that worked on this document alone died of it: the second time at one point ends in quarantine. */
+  readonly crashed?: boolean;
+}
+
 /** Rows in the vector store that nothing refers to any more. */
 export interface GarbageEntry extends GenerationRef {
   readonly chunks: number;
@@ -85,12 +109,20 @@ export interface LedgerEvent {
   readonly state: DocumentState | "retrying" | "superseded";
   readonly bytes: number;
   readonly chunks: number;
+  /** Chunks of it that are written so far. */
+  readonly done: number;
   readonly tokens: number;
   readonly code: string;
   readonly message: string;
 }
 
+/** Deaths of a worker at one point of one document before that is put down to the document: others were in flight with it. */
+const workerDeathsMax = 10;
+/** The same of a process that had only this document. */
+const crashesMax = 2;
+
 const projectsKey = "millrace:projects";
+const rateKey = "millrace:rate";
 
 export class Ledger {
   readonly #redis: Redis;
@@ -114,6 +146,7 @@ export class Ledger {
       request.origin,
       request.ingestId,
       request.force === true ? 1 : 0,
+      JSON.stringify(request.metadata ?? {}),
     ])) as [PlanResult["outcome"], string];
     return { documentId, outcome, generation };
   }
@@ -135,19 +168,29 @@ export class Ledger {
     return documentId;
   }
 
+  /**
+   * Begins a run of a job. `superseded`: the work is no longer wanted; `quarantined`: it has taken too many workers with it.
+   * @param run names the run
+   */
+  async begin(ref: GenerationRef, run: string): Promise<"begun" | "superseded" | "quarantined"> {
+    const reply = await this.#run("begin", ref.project, ref.documentId, [ref.generation, run, workerDeathsMax]);
+    return reply === 1 ? "begun" : reply === 2 ? "quarantined" : "superseded";
+  }
+
   /** False when superseded: the caller stops, its work is no longer wanted. */
-  async advance(
-    ref: GenerationRef,
-    state: "parsing" | "embedding" | "writing",
-    options: { chunks?: number; newAttempt?: boolean } = {},
-  ): Promise<boolean> {
+  async advance(ref: GenerationRef, state: "embedding" | "writing", progress: { chunks?: number; done?: number } = {}): Promise<boolean> {
     const reply = await this.#run("advance", ref.project, ref.documentId, [
       ref.generation,
       state,
-      options.chunks ?? "",
-      options.newAttempt === true ? 1 : 0,
+      progress.chunks ?? "",
+      progress.done ?? "",
     ]);
     return reply === 1;
+  }
+
+  /** Ends a run without an outcome: its worker stops, and another takes the job. */
+  async release(ref: GenerationRef): Promise<void> {
+    await this.#run("release", ref.project, ref.documentId, [ref.generation]);
   }
 
   /** True when the generation is live now, by this call or an earlier one; false when superseded. */
@@ -164,18 +207,21 @@ export class Ledger {
     return reply !== 0;
   }
 
-  /** `finalState` undefined: the job will be tried again. False when superseded. */
-  async fail(ref: GenerationRef, failure: DocumentFailure, finalState: "failed" | "quarantined" | undefined): Promise<boolean> {
+  /** Records a failure. `failures` counts those of the generation; `final` when it will not be tried again, be it that it was superseded. */
+  async fail(ref: GenerationRef, failure: DocumentFailure, options: FailOptions = {}): Promise<{ failures: number; final: boolean }> {
     const { code, message, stage, retryable } = failure;
-    const reply = await this.#run("fail", ref.project, ref.documentId, [
-      ref.generation,
-      code,
-      message,
-      stage,
-      retryable ? 1 : 0,
-      finalState ?? "",
-    ]);
-    return reply === 1;
+    const reply = Number(
+      await this.#run("fail", ref.project, ref.documentId, [
+        ref.generation,
+        code,
+        message,
+        stage,
+        retryable ? 1 : 0,
+        options.finalState ?? "",
+        options.crashed === true ? crashesMax : "",
+      ]),
+    );
+    return { failures: Math.abs(reply), final: reply <= 0 };
   }
 
   /** True when there was such a document. When it resolves, no query returns the document any more. */
@@ -225,6 +271,38 @@ export class Ledger {
     return Object.fromEntries(documentStates.map((state, index) => [state, Number(replies[index])])) as Record<DocumentState, number>;
   }
 
+  /** A live document with this content and fingerprint, if there is one. */
+  async twin(project: ProjectName, contentHash: string, fingerprint: string): Promise<LiveTwin | undefined> {
+    const documentId = await this.#call((redis) => redis.hget(projectKey(project, "contents"), `${contentHash}:${fingerprint}`));
+    const entry = documentId === null ? undefined : await this.get(project, documentId);
+    if (entry?.liveGeneration === undefined || entry.liveContentHash !== contentHash) return undefined;
+    return { documentId: entry.documentId, generation: entry.liveGeneration, chunks: entry.liveChunks };
+  }
+
+  /** What is pending in one project, or in all of them. */
+  async load(project?: ProjectName): Promise<Load> {
+    const projects = project === undefined ? await this.projects() : [project];
+    const replies = await this.#pipeline(projects.map((each) => ["hmget", projectKey(each, "load"), "documents", "bytes"]));
+    const sum = (index: number): number => replies.reduce<number>((total, reply) => total + Number((reply as string[])[index] ?? 0), 0);
+    return { documents: sum(0), bytes: sum(1) };
+  }
+
+  /** Remembers how many chunks per second an ingest achieved, for estimates. */
+  async recordRate(chunksPerSecond: number): Promise<void> {
+    await this.#call((redis) => redis.set(rateKey, chunksPerSecond));
+  }
+
+  /** Chunks per second of the last ingest of some size. */
+  async rate(): Promise<number | undefined> {
+    const rate = Number(await this.#call((redis) => redis.get(rateKey)));
+    return rate > 0 ? rate : undefined;
+  }
+
+  /** How many documents of an ingest are pending. */
+  async openCount(project: ProjectName, ingestId: string): Promise<number> {
+    return Number((await this.#call((redis) => redis.get(`${projectKey(project, "ingest")}:${ingestId}:open`))) ?? 0);
+  }
+
   async projects(): Promise<ProjectName[]> {
     return (await this.#call((redis) => redis.smembers(projectsKey))).sort().map(parseProjectName);
   }
@@ -239,18 +317,26 @@ export class Ledger {
     return entries;
   }
 
+  /** Whether the rows of a generation are already waiting to be collected. */
+  async isGarbage({ project, documentId, generation }: GenerationRef): Promise<boolean> {
+    return (await this.#call((redis) => redis.hexists(projectKey(project, "garbage"), `${documentId}:${generation}`))) === 1;
+  }
+
   /** To be called when the rows of the entry are gone. */
   async dropGarbage(entry: GarbageEntry): Promise<void> {
     await this.#call((redis) => redis.hdel(projectKey(entry.project, "garbage"), `${entry.documentId}:${entry.generation}`));
   }
 
   /**
-   * Events of an ingest run after `lastEventId` ("0" = from the start), waiting up to `blockMs` for the first. Blocks the connection:
-   * give this ledger one of its own.
+   * Events of an ingest run after `lastEventId` ("0" = from the start). With `blockMs` it waits so long for the first, and blocks the
+   * connection meanwhile: give this ledger one of its own.
    */
-  async readEvents(project: ProjectName, ingestId: string, lastEventId: string, blockMs: number): Promise<LedgerEvent[]> {
+  async readEvents(project: ProjectName, ingestId: string, lastEventId: string, blockMs?: number): Promise<LedgerEvent[]> {
+    const stream = `${projectKey(project, "ingest")}:${ingestId}`;
     const reply = await this.#call((redis) =>
-      redis.xread("COUNT", 1_000, "BLOCK", blockMs, "STREAMS", `${projectKey(project, "ingest")}:${ingestId}`, lastEventId),
+      blockMs === undefined
+        ? redis.xread("COUNT", 1_000, "STREAMS", stream, lastEventId)
+        : redis.xread("COUNT", 1_000, "BLOCK", blockMs, "STREAMS", stream, lastEventId),
     );
     return (reply?.[0]?.[1] ?? []).map(([eventId, flat]) => {
       const fields = new Map<string, string>();
@@ -262,6 +348,7 @@ export class Ledger {
         state: (fields.get("state") ?? "") as LedgerEvent["state"],
         bytes: Number(fields.get("bytes") ?? 0),
         chunks: Number(fields.get("chunks") ?? 0),
+        done: Number(fields.get("done") ?? 0),
         tokens: Number(fields.get("tokens") ?? 0),
         code: fields.get("code") ?? "",
         message: fields.get("message") ?? "",
@@ -274,6 +361,7 @@ export class Ledger {
       documentKey(project, documentId),
       ...["sources", "states", "epoch", "garbage", "sequence"].map((part) => projectKey(project, part)),
       `${projectKey(project, "ingest")}:`,
+      ...["load", "contents"].map((part) => projectKey(project, part)),
     ];
     // EVAL with the text rather than EVALSHA: nothing to recover after a failover or SCRIPT FLUSH, and Redis compiles a text once anyway.
     return this.#call((redis) => redis.eval(transitions[name], keys.length, ...keys, documentId, ...args));
@@ -304,7 +392,13 @@ function documentKey(project: ProjectName, documentId: string): string {
   return `${projectKey(project, "doc")}:${documentId}`;
 }
 
-function unavailable(error: unknown): DependencyError {
+/** Errors that Redis answers with and that pass; any other answer is a fault of ours, which no repetition mends. */
+const passingReply = /LOADING|READONLY|OOM|MISCONF|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|UNBLOCKED/;
+
+function unavailable(error: unknown): MillraceError {
+  if (error instanceof Error && error.name === "ReplyError" && !passingReply.test(error.message)) {
+    return new MillraceError("ledger.failed", `The queue Redis refused a command: ${error.message}`, false, { cause: error });
+  }
   return new DependencyError("ledger.unavailable", `The queue Redis failed: ${errorMessage(error)}`, {
     cause: error,
     hint: "Is it running? See `millrace status`.",

@@ -10,7 +10,10 @@
  *   KEYS[4] string  epoch, part of every cache key of the project
  *   KEYS[5] hash    garbage: `documentId:generation` -> chunk count, rows in the vector store that nothing refers to
  *   KEYS[6] string  sequence, makes every generation unique
- *   KEYS[7] prefix of the event streams, completed with the ingest id kept in the document
+ *   KEYS[7] prefix of the event streams, completed with the ingest id kept in the document; with ":open" behind it, how many
+ *           documents of that ingest are pending
+ *   KEYS[8] hash    load: `documents` and `bytes` that are pending, for backpressure
+ *   KEYS[9] hash    contents: `contentHash:fingerprint` -> a document that is live with them, whose vectors a copy can use
  *   ARGV[1] documentId
  */
 const prelude = `
@@ -33,7 +36,36 @@ local function setState(state)
   redis.call('HSET', doc, 'state', state, 'updatedAt', now)
 end
 local function clearFailure()
-  redis.call('HDEL', doc, 'errorCode', 'errorMessage', 'errorStage', 'errorRetryable')
+  redis.call('HDEL', doc, 'errorCode', 'errorMessage', 'errorStage', 'errorRetryable', 'retryAt')
+end
+local function countOpen(ingestId, change)
+  if ingestId == '' then return end
+  local key = KEYS[7] .. ingestId .. ':open'
+  redis.call('INCRBY', key, change)
+  redis.call('EXPIRE', key, 86400)
+end
+-- A pending generation is opened and closed here and nowhere else, so that the counters of the load cannot drift.
+local function openPending(generation)
+  redis.call('HSET', doc, 'pendingGeneration', generation, 'pendingChunks', '0', 'pendingDone', '0', 'attempts', '0', 'failures', '0', 'pendingBytes', get('bytes'))
+  redis.call('HDEL', doc, 'run', 'stage', 'deaths', 'deathPoint', 'crashes', 'crashPoint')
+  redis.call('HINCRBY', KEYS[8], 'documents', 1)
+  redis.call('HINCRBY', KEYS[8], 'bytes', get('pendingBytes'))
+  countOpen(get('ingestId'), 1)
+end
+local function closePending()
+  redis.call('HINCRBY', KEYS[8], 'documents', -1)
+  redis.call('HINCRBY', KEYS[8], 'bytes', 0 - tonumber(get('pendingBytes')))
+  countOpen(get('ingestId'), -1)
+  redis.call('HSET', doc, 'pendingGeneration', '', 'pendingChunks', '0', 'pendingDone', '0')
+  redis.call('HDEL', doc, 'run', 'stage', 'deaths', 'deathPoint', 'crashes', 'crashPoint')
+end
+-- Where a run is: work that dies twice at one point dies of itself, work that dies at ever other points only has bad luck.
+local function point() return get('stage') .. ':' .. get('pendingDone') end
+local function strike(countField, pointField)
+  local here = point()
+  if get(pointField) == here then return redis.call('HINCRBY', doc, countField, 1) end
+  redis.call('HSET', doc, pointField, here, countField, '1')
+  return 1
 end
 local function dropRows(generation, chunks)
   if generation ~= '' and tonumber(chunks ~= '' and chunks or '0') > 0 then
@@ -41,8 +73,13 @@ local function dropRows(generation, chunks)
   end
 end
 local function dropPending()
+  if get('pendingGeneration') == '' then return end
   dropRows(get('pendingGeneration'), get('pendingChunks'))
-  redis.call('HSET', doc, 'pendingGeneration', '', 'pendingChunks', '0')
+  closePending()
+end
+local function forgetContent()
+  local key = get('liveContentHash') .. ':' .. get('liveFingerprint')
+  if redis.call('HGET', KEYS[9], key) == id then redis.call('HDEL', KEYS[9], key) end
 end
 local function failureFields(code, message, stage, retryable)
   redis.call('HSET', doc, 'errorCode', code, 'errorMessage', message, 'errorStage', stage, 'errorRetryable', retryable)
@@ -56,6 +93,7 @@ end
 /**
  * Compares the bytes and pipeline of a source with what the ledger has, and opens a new pending generation where they differ.
  *   ARGV[2] source [3] contentHash [4] fingerprint [5] mediaType [6] bytes [7] origin [8] ingestId [9] force 0|1
+ *   [10] metadata given by the user, JSON
  * Returns {outcome, generation}: `added` | `updated` (generation to enqueue), `unchanged`, `failed` (the same bytes failed for good before).
  */
 const plan = `${prelude}
@@ -78,7 +116,11 @@ if isLive and ARGV[9] ~= '1' then
 end
 if pending ~= '' and sameAsLast then
   -- Planned before, perhaps by a run that died before it could enqueue: the same generation again, and the events go to this run.
-  if get('ingestId') ~= ingestId then emit(get('ingestId'), 'superseded') end
+  if get('ingestId') ~= ingestId then
+    emit(get('ingestId'), 'superseded')
+    countOpen(get('ingestId'), -1)
+    countOpen(ingestId, 1)
+  end
   redis.call('HSET', doc, 'ingestId', ingestId, 'origin', ARGV[7])
   return {outcome, pending}
 end
@@ -93,7 +135,8 @@ end
 local sequence = redis.call('INCR', KEYS[6])
 local generation = string.sub(redis.sha1hex(content .. ':' .. fingerprint .. ':' .. sequence), 1, 24)
 redis.call('HSET', doc, 'contentHash', content, 'fingerprint', fingerprint, 'mediaType', ARGV[5], 'bytes', ARGV[6], 'origin', ARGV[7],
-  'ingestId', ingestId, 'pendingGeneration', generation, 'pendingChunks', '0', 'attempts', '0')
+  'ingestId', ingestId, 'givenMetadata', ARGV[10], 'fresh', ARGV[9])
+openPending(generation)
 clearFailure()
 setState('queued')
 emit(ingestId, 'queued')
@@ -118,17 +161,56 @@ return 1
 `;
 
 /**
- * Enters a stage of the pending generation. Rows may be written only after \`chunks\` was recorded here: should the generation be
- * abandoned, its rows are found again by their computable keys.
- *   ARGV[2] generation [3] state [4] chunks, '' = unknown [5] newAttempt 0|1
+ * Begins a run of the pending generation. A run before it that neither ended nor was handed back has taken its worker with it;
+ * so many of those at one point end the document, since it would go on killing workers.
+ *   ARGV[2] generation [3] run, a name that is not empty [4] deaths at one point at most
+ * Returns 1 begun, 0 superseded, 2 quarantined now.
+ */
+const begin = `${prelude}
+if get('pendingGeneration') ~= ARGV[2] then return 0 end
+if get('run') ~= '' then
+  local deaths = strike('deaths', 'deathPoint')
+  if deaths >= tonumber(ARGV[4]) then
+    local message = 'Its worker died ' .. deaths .. ' times at the same point (' .. get('stage') .. ')'
+    failureFields('worker.died', message, get('stage'), '0')
+    dropPending()
+    setState('quarantined')
+    emit(get('ingestId'), 'quarantined', {'code', 'worker.died', 'message', message})
+    return 2
+  end
+end
+redis.call('HSET', doc, 'run', ARGV[3], 'stage', 'parsing')
+redis.call('HINCRBY', doc, 'attempts', 1)
+setState('parsing')
+emit(get('ingestId'), 'parsing')
+return 1
+`;
+
+/**
+ * Enters a stage of the pending generation, or goes on in it. Rows may be written only after \`chunks\` was recorded here: should the
+ * generation be abandoned, its rows are found again by their computable keys.
+ *   ARGV[2] generation [3] state [4] chunks known so far, '' = unchanged [5] chunks done so far, '' = unchanged
  * Returns 1, or 0 when superseded.
  */
 const advance = `${prelude}
 if get('pendingGeneration') ~= ARGV[2] then return 0 end
-if ARGV[4] ~= '' then redis.call('HSET', doc, 'pendingChunks', ARGV[4]) end
-if ARGV[5] == '1' then redis.call('HINCRBY', doc, 'attempts', 1) end
+-- Never less than a run before wrote: those rows exist too, and must be found again if all this comes to nothing.
+if ARGV[4] ~= '' and tonumber(ARGV[4]) > tonumber(get('pendingChunks')) then redis.call('HSET', doc, 'pendingChunks', ARGV[4]) end
+if ARGV[5] ~= '' then redis.call('HSET', doc, 'pendingDone', ARGV[5]) end
+redis.call('HSET', doc, 'stage', ARGV[3])
 setState(ARGV[3])
-emit(get('ingestId'), ARGV[3], {'chunks', ARGV[4]})
+emit(get('ingestId'), ARGV[3], {'chunks', get('pendingChunks'), 'done', get('pendingDone')})
+return 1
+`;
+
+/**
+ * Hands a run back: the worker stops, and the document is no more to blame than it is done.
+ *   ARGV[2] generation
+ */
+const release = `${prelude}
+if get('pendingGeneration') ~= ARGV[2] then return 0 end
+redis.call('HDEL', doc, 'run')
+setState('queued')
 return 1
 `;
 
@@ -143,9 +225,11 @@ local generation, live = ARGV[2], get('liveGeneration')
 if get('pendingGeneration') ~= generation then return live == generation and 2 or 0 end
 dropRows(live, get('liveChunks'))
 redis.call('HDEL', KEYS[5], id .. ':' .. generation)
+forgetContent()
 redis.call('HSET', doc, 'liveGeneration', generation, 'liveChunks', ARGV[3], 'liveTokens', ARGV[4], 'liveContentHash', get('contentHash'),
-  'liveFingerprint', get('fingerprint'), 'pendingGeneration', '', 'pendingChunks', '0', 'title', ARGV[5], 'metadata', ARGV[6],
-  'timings', ARGV[7], 'liveAt', now)
+  'liveFingerprint', get('fingerprint'), 'title', ARGV[5], 'metadata', ARGV[6], 'timings', ARGV[7], 'liveAt', now)
+redis.call('HSET', KEYS[9], get('contentHash') .. ':' .. get('fingerprint'), id)
+closePending()
 clearFailure()
 local state = ARGV[3] == '0' and 'empty' or 'live'
 setState(state)
@@ -158,20 +242,25 @@ return 1
  * Records a failure of the pending generation. A final one ends it (a live version before it goes on answering); otherwise it stays
  * pending and is tried again.
  *   ARGV[2] generation [3] code [4] message [5] stage [6] retryable 0|1 [7] final state, '' = will be tried again
- * Returns 1, or 0 when superseded.
+ *   [8] crashes at one point at most, after which it is quarantined; '' = this was no crash
+ * Returns 0 when superseded, else how many times the generation has failed; negative when that was final.
  */
 const fail = `${prelude}
 if get('pendingGeneration') ~= ARGV[2] then return 0 end
-failureFields(ARGV[3], ARGV[4], ARGV[5], ARGV[6])
-if ARGV[7] == '' then
+local final = ARGV[7]
+if ARGV[8] ~= '' and strike('crashes', 'crashPoint') >= tonumber(ARGV[8]) then final = 'quarantined' end
+local failures = redis.call('HINCRBY', doc, 'failures', 1)
+failureFields(ARGV[3], ARGV[4], ARGV[5], final == 'quarantined' and '0' or ARGV[6])
+if final == '' then
+  redis.call('HDEL', doc, 'run')
   setState('queued')
   emit(get('ingestId'), 'retrying', {'code', ARGV[3], 'message', ARGV[4]})
-else
-  dropPending()
-  setState(ARGV[7])
-  emit(get('ingestId'), ARGV[7], {'code', ARGV[3], 'message', ARGV[4]})
+  return failures
 end
-return 1
+dropPending()
+setState(final)
+emit(get('ingestId'), final, {'code', ARGV[3], 'message', ARGV[4]})
+return -failures
 `;
 
 /**
@@ -184,6 +273,7 @@ if state == '' or state == 'deleted' then return 0 end
 if get('pendingGeneration') ~= '' then emit(get('ingestId'), 'superseded') end
 dropPending()
 dropRows(get('liveGeneration'), get('liveChunks'))
+forgetContent()
 redis.call('HSET', doc, 'liveGeneration', '', 'liveChunks', '0', 'liveTokens', '0', 'liveContentHash', '', 'liveFingerprint', '', 'contentHash', '')
 clearFailure()
 redis.call('ZREM', KEYS[2], get('source') .. '\\0' .. id)
@@ -192,4 +282,4 @@ redis.call('INCR', KEYS[4])
 return 1
 `;
 
-export const transitions = { plan, reject, advance, switchLive, fail, remove } as const;
+export const transitions = { plan, reject, begin, advance, release, switchLive, fail, remove } as const;

@@ -54,7 +54,7 @@ describe("Ledger", () => {
     const planned = await plan("c1");
     expect(planned).toMatchObject({ documentId, outcome: "added" });
     const generation = ref(planned.generation);
-    expect(await ledger.advance(generation, "parsing", { newAttempt: true })).toBe(true);
+    expect(await ledger.begin(generation, "run-1")).toBe("begun");
     expect(await ledger.liveGenerations(project, [documentId])).toEqual(new Map());
     expect(await ledger.advance(generation, "embedding", { chunks: 2 })).toBe(true);
     const before = await ledger.epoch(project);
@@ -92,7 +92,7 @@ describe("Ledger", () => {
     const { generation } = await plan("c2");
     expect(await ledger.advance(old, "writing")).toBe(false);
     expect(await ledger.switchLive(old, { chunks: 5, tokens: 5, title: "", metadata: {}, timings: {} })).toBe(false);
-    expect(await ledger.fail(old, failure, "failed")).toBe(false);
+    expect(await ledger.fail(old, failure, { finalState: "failed" })).toMatchObject({ final: true });
     expect(await ledger.get(project, documentId)).toMatchObject({ state: "queued", pendingGeneration: generation, failure: undefined });
     // Rows of the abandoned generation may have been written already.
     expect(await ledger.garbage(project, 10)).toEqual([{ ...old, chunks: 5 }]);
@@ -111,7 +111,7 @@ describe("Ledger", () => {
     const { project, documentId, plan, ref, live, failure } = setUp();
     const first = await live("c1");
     const second = await plan("bad");
-    await ledger.fail(ref(second.generation), failure, "failed");
+    await ledger.fail(ref(second.generation), failure, { finalState: "failed" });
     expect(await ledger.get(project, documentId)).toMatchObject({ state: "failed", liveGeneration: first, failure });
     expect((await plan("bad")).outcome).toBe("failed");
     expect((await plan("bad", { force: true })).outcome).toBe("updated");
@@ -122,7 +122,7 @@ describe("Ledger", () => {
   it("stays pending after a temporary failure, and hands the same generation to the next ingest", async () => {
     const { project, documentId, plan, ref, failure } = setUp();
     const first = await plan("c1");
-    await ledger.fail(ref(first.generation), { ...failure, retryable: true }, undefined);
+    await ledger.fail(ref(first.generation), { ...failure, retryable: true });
     expect(await ledger.get(project, documentId)).toMatchObject({ state: "queued", pendingGeneration: first.generation });
     expect(await plan("c1", { ingestId: "i2" })).toEqual(first);
   });
@@ -172,7 +172,7 @@ describe("Ledger", () => {
     } while (cursor !== undefined);
     expect(seen).toEqual(sources);
     const other = (await ledger.list({ project, sourcePrefix: "other", limit: 1 })).entries[0];
-    await ledger.fail({ ...ref(other?.pendingGeneration ?? ""), documentId: other?.documentId ?? "" }, failure, "failed");
+    await ledger.fail({ ...ref(other?.pendingGeneration ?? ""), documentId: other?.documentId ?? "" }, failure, { finalState: "failed" });
     expect(await ledger.countByState(project)).toMatchObject({ queued: 25, failed: 1, live: 0 });
     expect((await ledger.list({ project, state: "failed", limit: 10 })).entries.map((entry) => entry.source)).toEqual(["other.md"]);
   });
@@ -180,7 +180,7 @@ describe("Ledger", () => {
   it("tells the ingest run what happens to its documents, and that a later run took over", async () => {
     const { project, plan, ref } = setUp();
     const { generation } = await plan("c1", { ingestId: "first" });
-    await ledger.advance(ref(generation), "parsing");
+    await ledger.begin(ref(generation), "run");
     await plan("c1", { ingestId: "second" });
     await ledger.switchLive(ref(generation), { chunks: 2, tokens: 7, title: "", metadata: {}, timings: {} });
     const first = await ledger.readEvents(project, "first", "0", 1);
@@ -188,6 +188,85 @@ describe("Ledger", () => {
     const second = await ledger.readEvents(project, "second", "0", 1);
     expect(second).toMatchObject([{ state: "live", source: "a.md", chunks: 2, tokens: 7, bytes: 10 }]);
     expect(await ledger.readEvents(project, "second", second[0]?.eventId ?? "", 1)).toEqual([]);
+  });
+
+  it("quarantines what takes its worker with it again and again at one point, and nothing that makes progress or is handed back", async () => {
+    const { project, documentId, plan, ref } = setUp();
+    const poison = ref((await plan("poison")).generation);
+    for (let run = 1; run <= 10; run++) expect(await ledger.begin(poison, `run-${run}`)).toBe("begun");
+    expect(await ledger.begin(poison, "run-11")).toBe("quarantined");
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "quarantined", failure: { code: "worker.died" } });
+    expect(await ledger.load(project)).toEqual({ documents: 0, bytes: 0 });
+
+    const slow = ref((await plan("slow")).generation);
+    for (let run = 1; run <= 50; run++) {
+      expect(await ledger.begin(slow, `run-${run}`)).toBe("begun");
+      await ledger.advance(slow, "embedding", { chunks: 100, done: run });
+    }
+    for (let run = 1; run <= 50; run++) {
+      expect(await ledger.begin(slow, `again-${run}`)).toBe("begun");
+      await ledger.release(slow);
+    }
+  });
+
+  it("quarantines at the second crash of a process that had only this document", async () => {
+    const { project, documentId, plan, ref, failure } = setUp();
+    const { generation } = await plan("c1");
+    const crash = { ...failure, code: "parse.crashed" };
+    await ledger.begin(ref(generation), "run-1");
+    expect(await ledger.fail(ref(generation), crash, { crashed: true })).toEqual({ failures: 1, final: false });
+    await ledger.begin(ref(generation), "run-2");
+    expect(await ledger.fail(ref(generation), crash, { crashed: true })).toEqual({ failures: 2, final: true });
+    expect(await ledger.get(project, documentId)).toMatchObject({
+      state: "quarantined",
+      failure: { code: "parse.crashed", retryable: false },
+    });
+  });
+
+  it("counts what is pending, per project and ingest, through every way out", async () => {
+    const { project, documentId, plan, ref, failure, live } = setUp();
+    const none = { documents: 0, bytes: 0 };
+    const one = { documents: 1, bytes: 10 };
+    expect(await ledger.load(project)).toEqual(none);
+    await live("c1");
+    expect(await ledger.load(project)).toEqual(none);
+    await plan("c2");
+    await plan("c2");
+    expect([await ledger.load(project), await ledger.openCount(project, "i1")]).toEqual([one, 1]);
+    await plan("c3", { ingestId: "i2" });
+    expect([await ledger.load(project), await ledger.openCount(project, "i1"), await ledger.openCount(project, "i2")]).toEqual([one, 0, 1]);
+    await plan("c1", { ingestId: "i2" });
+    expect([await ledger.load(project), await ledger.openCount(project, "i2")]).toEqual([none, 0]);
+    await ledger.fail(ref((await plan("c4")).generation), failure, { finalState: "failed" });
+    expect(await ledger.load(project)).toEqual(none);
+    const empty = {
+      project,
+      source: "empty.md",
+      contentHash: "e",
+      fingerprint: "f",
+      mediaType: "text/markdown",
+      bytes: 0,
+      origin: "",
+      ingestId: "i3",
+    } as const;
+    const { documentId: emptyId, generation } = await ledger.plan(empty);
+    expect(await ledger.load(project)).toEqual({ documents: 1, bytes: 0 });
+    await ledger.switchLive({ project, documentId: emptyId, generation }, { chunks: 0, tokens: 0, title: "", metadata: {}, timings: {} });
+    expect(await ledger.load(project)).toEqual(none);
+    await plan("c5");
+    await ledger.remove(project, documentId);
+    expect([await ledger.load(project), await ledger.openCount(project, "i1")]).toEqual([none, 0]);
+  });
+
+  it("knows a live document by its content, and forgets it when it changes", async () => {
+    const { project, documentId, live } = setUp();
+    const generation = await live("c1");
+    expect(await ledger.twin(project, "c1", "f1")).toEqual({ documentId, generation, chunks: 3 });
+    expect(await ledger.twin(project, "c1", "other")).toBeUndefined();
+    await live("c2");
+    expect(await ledger.twin(project, "c1", "f1")).toBeUndefined();
+    await ledger.remove(project, documentId);
+    expect(await ledger.twin(project, "c2", "f1")).toBeUndefined();
   });
 
   it("fails with a typed, retryable error while Redis is away", async () => {

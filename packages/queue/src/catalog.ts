@@ -5,8 +5,8 @@ import { z } from "zod";
  * Every queue with the shape of its jobs and how they are retried and kept; producer and worker both read it. A job is a reference of some
  * hundred bytes: the ledger has the facts, the blob store the bytes. Correctness never rests on a job's id, attempts or retention.
  *
- * `attempts` are those of temporary failures (a dependency is down): with exponential backoff they reach over half an hour of outage. Crashes of a worker
- * have BullMQ's own budget of stalls, set high, since a healthy document must survive them.
+ * How often and when a job is tried again is the handler's to decide (`RetryLater`), which asks the ledger: BullMQ's own `attempts` only must not
+ * end it first. Crashes of a worker have BullMQ's budget of stalls, set high for the same reason.
  */
 const project = z.string().transform(parseProjectName);
 
@@ -23,17 +23,17 @@ export const catalog = {
       traceparent: z.string().optional(),
     }),
     options: {
-      attempts: 10,
-      backoff: { type: "exponential", delay: 2_000, jitter: 0.5 },
+      attempts: 1_000_000,
+      backoff: { type: "asked" },
       removeOnComplete: { age: 3_600, count: 1_000 },
       removeOnFail: { age: 7 * 86_400, count: 10_000 },
     },
   },
   maintenance: {
-    schema: z.object({ version: z.literal(1), project }),
+    schema: z.object({ version: z.literal(1), task: z.enum(["collect"]), project }),
     options: {
-      attempts: 5,
-      backoff: { type: "exponential", delay: 5_000, jitter: 0.5 },
+      attempts: 1_000_000,
+      backoff: { type: "asked" },
       removeOnComplete: { age: 3_600, count: 100 },
       removeOnFail: { age: 7 * 86_400, count: 1_000 },
     },
@@ -47,4 +47,4 @@ export const queueNames: readonly QueueName[] = ["documents", "maintenance"];
 export type JobData<Name extends QueueName> = z.output<(typeof catalog)[Name]["schema"]>;
 
 /** Seconds that a worker may be silent before its jobs are given to another, and how often that is looked for. */
-export const stallSettings = { lockDuration: 60_000, stalledInterval: 15_000, maxStalledCount: 20 } as const;
+export const stallSettings = { lockDuration: 15_000, stalledInterval: 5_000, maxStalledCount: 1_000_000 } as const;

@@ -37,6 +37,9 @@ export const environmentSchema = z.object({
   MILLRACE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
   MILLRACE_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(8),
   MILLRACE_DOCUMENT_BYTES_MAX: z.coerce.number().int().min(1).default(limits.documentBytesMax),
+  MILLRACE_QUEUE_BYTES_MAX: z.coerce.number().int().min(1).default(limits.queueBytesMax),
+  /** Seconds between audits of ledger against vector store; 0 = never. */
+  MILLRACE_AUDIT_SECONDS: z.coerce.number().int().min(0).default(3_600),
   MILLRACE_PARSE_TIMEOUT_MS: z.coerce.number().int().min(100).default(limits.parseTimeoutMs),
   MILLRACE_PARSE_MEMORY_BYTES_MAX: z.coerce
     .number()
@@ -72,6 +75,8 @@ export interface Config {
   readonly workers: number;
   readonly workerConcurrency: number;
   readonly documentBytesMax: number;
+  readonly queueBytesMax: number;
+  readonly auditSeconds: number;
   readonly parse: { readonly timeoutMs: number; readonly memoryBytesMax: number };
   readonly chunking: { readonly tokensMax: number; readonly tokensOverlap: number; readonly tokensMin: number };
   readonly searchCacheTtlSeconds: number;
@@ -113,6 +118,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     workers: e.MILLRACE_WORKERS,
     workerConcurrency: e.MILLRACE_WORKER_CONCURRENCY,
     documentBytesMax: e.MILLRACE_DOCUMENT_BYTES_MAX,
+    queueBytesMax: e.MILLRACE_QUEUE_BYTES_MAX,
+    auditSeconds: e.MILLRACE_AUDIT_SECONDS,
     parse: { timeoutMs: e.MILLRACE_PARSE_TIMEOUT_MS, memoryBytesMax: e.MILLRACE_PARSE_MEMORY_BYTES_MAX },
     chunking: {
       tokensMax: e.MILLRACE_CHUNK_TOKENS_MAX,

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type BlobStore, DependencyError, DocumentError, errorMessage } from "@millrace/core";
 
@@ -69,6 +69,17 @@ export class FileBlobStore implements BlobStore {
     return exists(this.pathOf(contentHash));
   }
 
+  /** Every blob, with the time it was written in milliseconds since the epoch. */
+  async *list(): AsyncGenerator<{ contentHash: string; modifiedAt: number }> {
+    for (const prefix of await orUnavailable(namesIn(this.#folder))) {
+      if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
+      for (const name of await orUnavailable(namesIn(join(this.#folder, prefix)))) {
+        const stats = await stat(join(this.#folder, prefix, name)).catch(() => undefined); // deleted meanwhile
+        if (stats !== undefined) yield { contentHash: prefix + name, modifiedAt: stats.mtimeMs };
+      }
+    }
+  }
+
   /** Where the blob lies, for a reader that takes a file rather than bytes. */
   pathOf(contentHash: string): string {
     // A hash comes from a job or the ledger; nothing else may become a path.
@@ -104,6 +115,15 @@ async function exists(path: string): Promise<boolean> {
   } catch (error) {
     if (isMissing(error)) return false;
     throw unavailable(error);
+  }
+}
+
+async function namesIn(folder: string): Promise<string[]> {
+  try {
+    return await readdir(folder);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
   }
 }
 

@@ -9,8 +9,9 @@ import { Redis } from "ioredis";
 export type RedisRole = "queue" | "worker" | "cache";
 
 const roleOptions = {
-  queue: { maxRetriesPerRequest: 2, connectTimeout: 5_000, commandTimeout: 10_000 },
-  worker: { maxRetriesPerRequest: null, connectTimeout: 5_000 },
+  // A peer that went away without a word leaves a connection that looks well: one that owes an answer for so long is replaced.
+  queue: { maxRetriesPerRequest: 2, connectTimeout: 5_000, commandTimeout: 10_000, socketTimeout: 5_000 },
+  worker: { maxRetriesPerRequest: null, connectTimeout: 5_000, socketTimeout: 15_000 },
   cache: { maxRetriesPerRequest: 0, enableOfflineQueue: false, connectTimeout: 1_000, enableAutoPipelining: true },
 } as const satisfies Record<RedisRole, object>;
 
@@ -26,11 +27,17 @@ export function connectRedis(url: string, role: RedisRole, onError: (error: Erro
   return redis;
 }
 
-/**
- * The queue Redis holds jobs and the ledger: an eviction would lose documents silently, so it is refused at start.
- * @throws ConfigError `redis.evicts` | DependencyError `redis.unavailable`
- */
-export async function assertQueueRedisSafe(redis: Redis): Promise<{ appendOnly: boolean }> {
+export interface RedisSafety {
+  readonly policy: string;
+  readonly appendOnly: boolean;
+  /** Whether its last write to disk went well. */
+  readonly writable: boolean;
+  /** Of its memory limit; 0 without one. */
+  readonly memoryShare: number;
+}
+
+/** @throws DependencyError `redis.unavailable` */
+export async function readRedisSafety(redis: Redis): Promise<RedisSafety> {
   let info: string;
   try {
     info = await redis.info();
@@ -40,16 +47,26 @@ export async function assertQueueRedisSafe(redis: Redis): Promise<{ appendOnly: 
       hint: "Start it, or correct REDIS_QUEUE_URL.",
     });
   }
-  const field = (name: string): string | undefined => new RegExp(`^${name}:(.*)$`, "m").exec(info)?.[1]?.trim();
-  const policy = field("maxmemory_policy");
+  const field = (name: string): string => new RegExp(`^${name}:(.*)$`, "m").exec(info)?.[1]?.trim() ?? "";
+  const memoryMax = Number(field("maxmemory"));
+  return {
+    policy: field("maxmemory_policy") || "unknown",
+    appendOnly: field("aof_enabled") === "1",
+    writable: field("aof_last_write_status") !== "err" && field("rdb_last_bgsave_status") !== "err",
+    memoryShare: memoryMax > 0 ? Number(field("used_memory")) / memoryMax : 0,
+  };
+}
+
+/**
+ * The queue Redis holds jobs and the ledger: an eviction would lose documents silently, so it is refused at start.
+ * @throws ConfigError `redis.evicts` | DependencyError `redis.unavailable`
+ */
+export async function assertQueueRedisSafe(redis: Redis): Promise<{ appendOnly: boolean }> {
+  const { policy, appendOnly } = await readRedisSafety(redis);
   if (policy !== "noeviction") {
-    throw new ConfigError(
-      "redis.evicts",
-      `The queue Redis may evict jobs and documents: its maxmemory-policy is "${policy ?? "unknown"}"`,
-      {
-        hint: "Set maxmemory-policy noeviction on it, and give the cache its own instance in REDIS_CACHE_URL.",
-      },
-    );
+    throw new ConfigError("redis.evicts", `The queue Redis may evict jobs and documents: its maxmemory-policy is "${policy}"`, {
+      hint: "Set maxmemory-policy noeviction on it, and give the cache its own instance in REDIS_CACHE_URL.",
+    });
   }
-  return { appendOnly: field("aof_enabled") === "1" };
+  return { appendOnly };
 }

@@ -53,6 +53,34 @@ export function describeVectorStore(
       expect(hit).toEqual({ ...toStoredChunk(record), score: expect.closeTo(1, 5) });
     });
 
+    it("gives back texts and vectors by key, of the own project only", async () => {
+      const records = [recordOf("vectors", 0), recordOf("vectors", 1)];
+      const foreign = recordOf("vectors-foreign", 0);
+      await store.upsert([...records, foreign], signal);
+      const found = await store.vectors(parseProjectName("vectors"), [...idsOf(records), ...idsOf([foreign]), "absent"], signal);
+      const byKey = new Map(found.map((row) => [row.chunkId, row]));
+      expect([...byKey.keys()].sort()).toEqual([...idsOf(records)].sort());
+      for (const record of records) {
+        expect(byKey.get(record.chunkId)?.text).toBe(record.chunk.text);
+        expect(byKey.get(record.chunkId)?.vector).toEqual(record.vector);
+      }
+    });
+
+    it("scans every row of a project once", async () => {
+      const records = Array.from({ length: 300 }, (_, ordinal) => recordOf("scanned", ordinal));
+      await store.upsert([...records, recordOf("scanned-foreign", 0)], signal);
+      const seen: string[] = [];
+      for await (const rows of store.scan(parseProjectName("scanned"), signal)) {
+        for (const row of rows) {
+          const { documentId, generation, chunk } =
+            records.find(({ chunkId }) => chunkId === row.chunkId) ?? records[0] ?? recordOf("scanned", 0);
+          expect(row).toMatchObject({ documentId, generation, ordinal: chunk.ordinal });
+          seen.push(row.chunkId);
+        }
+      }
+      expect(seen.sort()).toEqual([...idsOf(records)].sort());
+    });
+
     it("leaves out the page where there is none", async () => {
       const record = recordOf("pageless", 0);
       await store.upsert([record], signal);

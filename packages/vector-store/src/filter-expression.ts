@@ -19,6 +19,13 @@ export function keysExpression(chunkIds: readonly string[]): string {
   return `chunk_id in ${list(chunkIds)}`;
 }
 
+/** The rows of a project whose key begins with some hexadecimal digits. */
+export function keyRangeExpression(project: ProjectName, prefix: string): string {
+  // "g" comes right after the last hexadecimal digit. A key that is none of ours begins before "0" or after "f", and is in the range of "".
+  const range = prefix === "" ? "" : ` and chunk_id >= ${quote(prefix)} and chunk_id < ${quote(`${prefix}g`)}`;
+  return `project == ${quote(project)}${range}`;
+}
+
 const fields: Readonly<Record<string, string>> = {
   source: "source",
   media_type: "media_type",

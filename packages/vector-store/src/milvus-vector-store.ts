@@ -5,13 +5,15 @@ import {
   type EmbeddingSpace,
   limits,
   type ProjectName,
+  type RowIdentity,
+  type RowVector,
   type StoredHit,
   type StoreSearch,
   type VectorStore,
 } from "@millrace/core";
 import { ConsistencyLevelEnum, type MilvusClient, type RowData } from "@zilliz/milvus2-sdk-node";
 import type { Redis } from "ioredis";
-import { keysExpression, searchExpression } from "./filter-expression.ts";
+import { keyRangeExpression, keysExpression, searchExpression } from "./filter-expression.ts";
 import { LiteFlush } from "./lite-flush.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
 import { raceAbort } from "./race-abort.ts";
@@ -43,6 +45,12 @@ interface Session {
   /** On Milvus Lite only. */
   readonly liteFlush: LiteFlush | undefined;
 }
+
+const keyFields = ["chunk_id", "project"];
+/** Rows with their vectors per read: some 600 KB of numbers, which the SDK decodes on the event loop. */
+const vectorsPerCallMax = 250;
+/** Rows per read of a scan. Milvus gives 16,384 at most. */
+const scanRowsMax = 8_192;
 
 /** Keys per read or delete: an expression of some 45 KB. */
 const keysPerCallMax = 1_000;
@@ -81,7 +89,7 @@ export class MilvusVectorStore implements VectorStore {
    */
   async ready(signal: AbortSignal): Promise<void> {
     const session = await raceAbort(this.#connected(), signal);
-    await raceAbort(this.#query(session, ["-"]), signal);
+    await raceAbort(this.#query(session, ["-"], keyFields), signal);
   }
 
   async upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void> {
@@ -101,11 +109,50 @@ export class MilvusVectorStore implements VectorStore {
     const session = await raceAbort(this.#connected(), signal);
     const found = new Set<string>();
     for (const keys of slices(chunkIds, keysPerCallMax)) {
-      for (const row of await raceAbort(this.#query(session, keys), signal)) {
+      for (const row of await raceAbort(this.#query(session, keys, keyFields), signal)) {
         if (row["project"] === project) found.add(String(row["chunk_id"]));
       }
     }
     return found;
+  }
+
+  async vectors(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<RowVector[]> {
+    const session = await raceAbort(this.#connected(), signal);
+    const found: RowVector[] = [];
+    for (const keys of slices(chunkIds, vectorsPerCallMax)) {
+      for (const row of await raceAbort(this.#query(session, keys, [...keyFields, "text", "dense"]), signal)) {
+        if (row["project"] !== project) continue;
+        const vector = Float32Array.from(row["dense"] as number[]);
+        found.push({ chunkId: String(row["chunk_id"]), text: String(row["text"]), vector });
+      }
+    }
+    return found;
+  }
+
+  /**
+   * Keys are hashes, so equal ranges of them hold about equally many rows: the range is halved until a part fits one read. (Iterators and
+   * offsets of Milvus Lite give some rows twice and others never.)
+   */
+  async *scan(project: ProjectName, signal: AbortSignal): AsyncGenerator<RowIdentity[]> {
+    const session = await raceAbort(this.#connected(), signal);
+    const prefixes = [""];
+    for (let prefix = prefixes.pop(); prefix !== undefined; prefix = prefixes.pop()) {
+      const filter = keyRangeExpression(project, prefix);
+      const rows = await raceAbort(
+        this.#queryBy(session, "read a range of keys", filter, [...keyFields, "document_id", "generation", "ordinal"], scanRowsMax),
+        signal,
+      );
+      if (rows.length < scanRowsMax) {
+        yield rows.map((row) => ({
+          chunkId: String(row["chunk_id"]),
+          documentId: String(row["document_id"]),
+          generation: String(row["generation"]),
+          ordinal: Number(row["ordinal"]),
+        }));
+      } else {
+        for (const digit of "0123456789abcdef") prefixes.push(prefix + digit);
+      }
+    }
   }
 
   async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
@@ -145,14 +192,25 @@ export class MilvusVectorStore implements VectorStore {
     }
   }
 
-  async #query(session: Session, chunkIds: readonly string[]): Promise<readonly Readonly<Record<string, unknown>>[]> {
-    const { data } = await this.#read(session, "look up keys", async (timeout) =>
+  #query(session: Session, chunkIds: readonly string[], fields: readonly string[]): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    return this.#queryBy(session, "look up keys", keysExpression(chunkIds), fields);
+  }
+
+  async #queryBy(
+    session: Session,
+    operation: string,
+    filter: string,
+    fields: readonly string[],
+    limit?: number,
+  ): Promise<readonly Readonly<Record<string, unknown>>[]> {
+    const { data } = await this.#read(session, operation, async (timeout) =>
       session.client.query({
         collection_name: this.#names.collection,
-        filter: keysExpression(chunkIds),
-        output_fields: ["chunk_id", "project"],
+        filter,
+        output_fields: [...fields],
         consistency_level: ConsistencyLevelEnum.Strong,
         timeout,
+        ...(limit === undefined ? {} : { limit }),
       }),
     );
     return data;

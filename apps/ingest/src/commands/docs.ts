@@ -88,7 +88,7 @@ async function remove(names: readonly string[], options: ProjectOption): Promise
       }
     }
     // Nothing returns them any more; the job only gives their rows back.
-    await producer.add("maintenance", [{ version: 1, project }]);
+    await producer.addCollection(project);
     return unknown === 0 ? 0 : 1;
   });
 }

@@ -1,30 +1,19 @@
-import { randomUUID } from "node:crypto";
-import { parseProjectName } from "@millrace/core";
+import { createInterface } from "node:readline/promises";
+import { type Metadata, parseMetadata, parseProjectName } from "@millrace/core";
 import { loadConfig, loadPipelineFingerprint } from "@millrace/runtime";
-import type { Command } from "commander";
-import { follow } from "../follow.ts";
-import { IngestRun, isFailure } from "../ingest-run.ts";
+import { type Command, InvalidArgumentError } from "commander";
+import { findFiles, type IngestOptions, Interrupted, ingestPass, type PassDeps } from "../ingest-pass.ts";
 import { printSummary } from "../ingest-summary.ts";
-import { type ProduceRequest, produce, reject } from "../produce.ts";
+import { type PlannedChange, planChanges } from "../plan.ts";
 import { Progress } from "../progress.ts";
-import { openSession, type Session } from "../session.ts";
-import { watchForStandstill } from "../standstill.ts";
-import { note, printable, printJson } from "../terminal.ts";
-import { type WalkResult, walk } from "../walk.ts";
+import { findRemoved } from "../prune.ts";
+import { openSession } from "../session.ts";
+import { bytesText, durationText, note, print, printable, printJson } from "../terminal.ts";
+import { watchPaths } from "../watch.ts";
 
-interface IngestOptions {
-  readonly project: string;
-  readonly root?: string;
-  readonly ignore: readonly string[];
-  readonly hidden: boolean;
-  readonly wait: boolean;
-  readonly json: boolean;
-  readonly force: boolean;
-  readonly takeOver: boolean;
-}
-
-const progressMs = 250;
 const interruptedExitCode = 130;
+/** Chunks per second before there is a measured rate: int8 on two cores. */
+const assumedRate = 30;
 
 export function addIngestCommand(program: Command): void {
   const collect = (value: string, before: string[]): string[] => [...before, value];
@@ -36,94 +25,123 @@ export function addIngestCommand(program: Command): void {
     .option("--root <folder>", "what document names are relative to (default: the folder given, or the file's own)")
     .option("--ignore <glob>", "leave out what matches, as a line of .gitignore would; may be repeated", collect, [])
     .option("--hidden", "also dotfiles and node_modules", false)
+    .option("--prune", "delete documents whose files are gone from below the folders given", false)
+    .option("--plan", "only say what would be added, updated and deleted", false)
+    .option("--watch", "go on and keep the documents true to the folders, deletions included, until interrupted", false)
+    .option("-y, --yes", "delete without asking, however many documents it is", false)
+    .option("--metadata <key=value>", "give every document this, to filter by; may be repeated", metadataOption, {})
     .option("--no-wait", "end when everything is on the queue")
     .option("--force", "process again what is unchanged, or failed for good before", false)
     .option("--take-over", "replace documents of the same name that were read from other files", false)
     .option("--json", "one JSON object per line on stdout, the summary last", false)
     .action(async (paths: string[], options: IngestOptions) => {
-      process.exitCode = await ingest(paths, options);
+      process.exitCode = await ingest(paths, { ...options, prune: options.prune || options.watch });
     });
 }
 
 /** Answers with the exit code. */
 async function ingest(paths: readonly string[], options: IngestOptions): Promise<number> {
   const config = loadConfig();
-  const project = parseProjectName(options.project);
-  const { hidden, ignore, root, force, takeOver } = options;
-  const { documentBytesMax } = config;
-  const found = await walk(paths, { hidden, ignore, documentBytesMax, ...(root === undefined ? {} : { root }) });
+  parseProjectName(options.project);
+  // Wrong paths and settings are told before anything is started.
+  const found = await findFiles(paths, options, config);
   const fingerprint = await loadPipelineFingerprint(config);
-
   const session = await openSession(config, { start: true });
-  const progress = new Progress(process.stderr);
-  const run = startRun(found, options, progress);
-  const request: ProduceRequest = { project, ingestId: run.ingestId, fingerprint, documentBytesMax, force, takeOver };
   const interrupt = onInterrupt();
-  const timer = setInterval(() => progress.show(run), progressMs);
+  const deps: PassDeps = {
+    config,
+    session,
+    fingerprint,
+    progress: new Progress(process.stderr),
+    confirm: process.stdin.isTTY && !options.json ? ask : undefined,
+  };
   try {
-    await runToEnd(found, run, session, request, options.wait, interrupt.signal);
+    if (options.plan) return await plan(found, options, deps, interrupt.signal);
+    if (options.watch) {
+      await watchPaths(paths, options, deps, interrupt.signal);
+      return 0;
+    }
+    const { run, summary } = await ingestPass(found, options, deps, interrupt.signal);
+    if (options.json) printJson({ event: "summary", ...summary });
+    else printSummary(run, summary, { project: options.project, waited: options.wait });
+    return summary.failed > 0 ? 1 : 0;
   } catch (error) {
     if (!interrupt.signal.aborted) throw error;
-    progress.clear();
-    note(`Interrupted. What is on the queue (${run.openDocumentIds().length} documents) is processed in the background all the same;`);
+    if (options.watch || options.plan) return 0;
+    const open = error instanceof Interrupted ? error.run.openDocumentIds().length : 0;
+    note(`Interrupted. What is on the queue (${open} documents) is processed in the background all the same;`);
     note("the same command again goes on from there and shows how far it is.");
     return interruptedExitCode;
   } finally {
-    clearInterval(timer);
     interrupt.release();
-    progress.clear();
     await session.close();
   }
-  const summary = run.summary({ enqueued: !options.wait });
-  if (options.json) printJson({ event: "summary", ...summary });
-  else printSummary(run, summary, { project, waited: options.wait });
-  return summary.failed > 0 ? 1 : 0;
 }
 
-async function runToEnd(
-  found: WalkResult,
-  run: IngestRun,
-  session: Session,
-  request: ProduceRequest,
-  wait: boolean,
+async function plan(
+  found: Awaited<ReturnType<typeof findFiles>>,
+  options: IngestOptions,
+  deps: PassDeps,
   signal: AbortSignal,
-): Promise<void> {
-  // One that fails ends the other, which would otherwise wait for what never comes.
-  const failed = new AbortController();
-  const either = AbortSignal.any([signal, failed.signal]);
-  const producing = async (): Promise<void> => {
-    for (const file of found.failed) run.plan(await reject(file, session, request));
-    for await (const batch of produce(found.files, session, request, either)) for (const document of batch) run.plan(document);
-    run.endPlanning();
-  };
-  const following = async (): Promise<void> => {
-    if (!wait) return;
-    const onTick = watchForStandstill(run, session.producer);
-    await follow(run, request.project, { events: session.events, ledger: session.ledger, onTick }, either);
-  };
-  await Promise.all(
-    [producing(), following()].map((part) =>
-      part.catch((error: unknown) => {
-        failed.abort(error);
-        throw error;
-      }),
-    ),
-  );
+): Promise<number> {
+  const { ledger } = deps.session;
+  const project = parseProjectName(options.project);
+  const removed = options.prune ? await findRemoved(ledger, project, found) : [];
+  const { fingerprint } = deps;
+  const { metadata, force, json } = options;
+  const counts = { add: 0, update: 0, unchanged: 0, remove: 0, fail: 0 };
+  let bytes = 0;
+  let chunks = 0;
+  for await (const change of planChanges(found, removed, { project, fingerprint, metadata, force }, ledger, signal)) {
+    counts[change.action]++;
+    if (change.action === "add" || change.action === "update") bytes += change.bytes;
+    chunks += change.estimatedChunks;
+    printChange(change, json);
+  }
+  const seconds = Math.round((chunks / ((await ledger.rate()) ?? assumedRate)) * 10) / 10;
+  if (json) {
+    printJson({
+      event: "plan_summary",
+      ...counts,
+      skipped: found.skipped.length,
+      bytes,
+      estimated_chunks: chunks,
+      estimated_seconds: seconds,
+    });
+  } else {
+    print(
+      `${counts.add} to add, ${counts.update} to update, ${counts.remove} to delete, ${counts.unchanged} unchanged, ${counts.fail} would fail`,
+    );
+    if (chunks > 0) print(`${bytesText(bytes)}, about ${chunks} chunks and ${durationText(seconds)}. Nothing was changed.`);
+  }
+  return 0;
 }
 
-function startRun(found: WalkResult, { json }: IngestOptions, progress: Progress): IngestRun {
-  const files = [...found.files, ...found.failed];
-  const facts = { filesTotal: files.length, bytesTotal: files.reduce((sum, file) => sum + file.bytes, 0), skipped: found.skipped };
-  if (json) for (const { source, reason } of found.skipped) printJson({ event: "skipped", source, reason });
-  return new IngestRun(randomUUID(), facts, {
-    onFinished: ({ source, documentId, outcome, state, chunks, tokens, code, message }) => {
-      if (json) {
-        const failure = isFailure(state) ? { error: { code, message } } : {};
-        printJson({ event: "document", source, document_id: documentId, outcome, state, chunks, tokens, ...failure });
-      }
-    },
-    onWarning: (text) => progress.note(`warning: ${printable(text)}`),
-  });
+function printChange({ action, source, bytes, estimatedChunks, reason }: PlannedChange, json: boolean): void {
+  if (json) printJson({ event: "plan", action, source, bytes, estimated_chunks: estimatedChunks, ...(reason === "" ? {} : { reason }) });
+  else if (action !== "unchanged")
+    print(`${action.padEnd(7)} ${printable(source)}  ${bytesText(bytes)}${reason === "" ? "" : `  ${printable(reason)}`}`);
+}
+
+function metadataOption(text: string, before: Metadata): Metadata {
+  const [, key = "", value = ""] = /^([^=]+)=(.*)$/s.exec(text) ?? [];
+  if (key === "") throw new InvalidArgumentError("It must have the form key=value.");
+  return parseMetadata({ ...before, [key]: scalarOf(value) });
+}
+
+/** Numbers and true or false as such, so that they compare as such; anything else is text. */
+function scalarOf(text: string): string | number | boolean {
+  if (text === "true" || text === "false") return text === "true";
+  return /^-?\d+(?:\.\d+)?$/.test(text) ? Number(text) : text;
+}
+
+async function ask(question: string): Promise<boolean> {
+  const prompt = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await prompt.question(`${question} [y/N] `)).trim());
+  } finally {
+    prompt.close();
+  }
 }
 
 function onInterrupt(): { signal: AbortSignal; release: () => void } {

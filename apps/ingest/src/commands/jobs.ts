@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
+import { fingerprintWith, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
 import type { DocumentEntry, DocumentState } from "@millrace/ledger";
 import { queueNames } from "@millrace/queue";
 import { loadConfig, loadPipelineFingerprint } from "@millrace/runtime";
@@ -54,13 +54,27 @@ async function list({ project, json }: ListOptions): Promise<void> {
       for await (const entry of listDocuments(ledger, name, { state })) {
         if (count++ >= shown) break;
         if (json) printJson(documentJson(entry));
-        else rows.push([entry.source, entry.state, entry.attempts, entry.failure?.stage ?? "", reasonOf(entry)]);
+        else
+          rows.push([
+            entry.source,
+            entry.state,
+            entry.attempts,
+            entry.failure?.stage ?? "",
+            entry.contentHash.slice(0, 12),
+            reasonOf(entry),
+          ]);
       }
       if (!json && counts[state] > shown) note(`Only the first ${shown} of ${counts[state]} ${state} documents are shown.`);
     }
     const queues = await Promise.all(queueNames.map(async (queue) => ({ queue, ...(await producer.counts(queue)) })));
     if (json) return printJson({ event: "queues", queues });
-    print(rows.length === 0 ? "No document has failed or is waiting." : table(["source", "state", "attempts", "stage", "reason"], rows));
+    print(
+      rows.length === 0
+        ? "No document has failed or is waiting."
+        : table(["source", "state", "attempts", "stage", "sha256", "reason"], rows),
+    );
+    if ((counts.failed ?? 0) + (counts.quarantined ?? 0) > 0)
+      print("`millrace jobs retry <source>`, `--class <code>` or `--all` processes failed ones again.");
     print(
       `\n${table(
         ["queue", "waiting", "active", "delayed", "failed"],
@@ -93,19 +107,21 @@ async function retry(names: readonly string[], options: RetryOptions): Promise<n
       else if (entry.mediaType === undefined || entry.contentHash === "" || !(await session.blobs.has(entry.contentHash))) {
         refuse(name, "its bytes are not stored, ingest it again");
       } else {
-        const { source, contentHash, mediaType, bytes, origin } = entry;
+        const { source, contentHash, mediaType, bytes, origin, givenMetadata: metadata } = entry;
         const plan = await session.ledger.plan({
           project,
           source,
           contentHash,
-          fingerprint,
+          fingerprint: fingerprintWith(fingerprint, metadata),
+          metadata,
           mediaType,
           bytes,
           origin,
           ingestId,
           force: true,
         });
-        await session.producer.add("documents", [{ version: 1, project, documentId: plan.documentId, generation: plan.generation }]);
+        const job = { version: 1 as const, project, documentId: plan.documentId, generation: plan.generation };
+        await session.producer.addDocuments(project, [job], "interactive");
         queued++;
       }
     }

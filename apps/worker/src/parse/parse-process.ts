@@ -7,12 +7,14 @@ import { parsers } from "./parser.ts";
 export interface ParseRequest {
   readonly path: string;
   readonly mediaType: MediaType;
+  /** 1-based. */
+  readonly fromPage: number;
 }
 
 // Parsers have no business on the network; whatever a library tries is refused before it leaves the process.
 globalThis.fetch = () => Promise.reject(new Error("no network in a parser"));
 
-serveChildRequests(async ({ path, mediaType }: ParseRequest) => {
+serveChildRequests(async ({ path, mediaType, fromPage }: ParseRequest) => {
   const { size } = await stat(path);
   if (size > limits.documentBytesMax) {
     throw new DocumentError("parse.too_large", `${size} bytes, more than the limit of ${limits.documentBytesMax}`, {
@@ -22,7 +24,7 @@ serveChildRequests(async ({ path, mediaType }: ParseRequest) => {
   // A copy of its own: Node may hand out small files from a shared pool, which pdf.js would detach.
   const bytes = new Uint8Array(await readFile(path));
   try {
-    return await parsers[mediaType](bytes);
+    return await parsers[mediaType](bytes, fromPage);
   } catch (error) {
     if (isMillraceError(error)) throw error;
     throw new DocumentError("parse.damaged", `The document cannot be read: ${errorMessage(error)}`, { cause: error });

@@ -1,6 +1,7 @@
-import { DocumentError, isMillraceError, type MediaType, type ParsedDocument } from "@millrace/core";
+import { DocumentError, isMillraceError, type MediaType } from "@millrace/core";
 import { ChildPool } from "@millrace/runtime";
 import type { ParseRequest } from "./parse-process.ts";
+import type { ParsedPart } from "./parser.ts";
 
 export interface ParserPoolOptions {
   /** Documents parsed at the same time. */
@@ -31,12 +32,13 @@ export class ParserPool {
 
   /**
    * @param path of a file with the source bytes
+   * @param fromPage first page of the part wanted, 1-based
    * @throws DocumentError `parse.*`; DependencyError `child.closed` when the pool closes
    */
-  async parse(path: string, mediaType: MediaType, signal: AbortSignal): Promise<ParsedDocument> {
-    const request: ParseRequest = { path, mediaType };
+  async parse(path: string, mediaType: MediaType, fromPage: number, signal: AbortSignal): Promise<ParsedPart> {
+    const request: ParseRequest = { path, mediaType, fromPage };
     try {
-      return await this.#pool.request<ParsedDocument>(request, { signal, timeoutMs: this.#options.timeoutMs });
+      return await this.#pool.request<ParsedPart>(request, { signal, timeoutMs: this.#options.timeoutMs });
     } catch (error) {
       throw this.#documentError(error);
     }

@@ -4,16 +4,29 @@ import { parseMarkdown } from "./markdown.ts";
 import { parsePdf } from "./pdf.ts";
 import { parseText } from "./text.ts";
 
+/** A document, or some pages of one: a long one is parsed in parts, so that memory does not grow with it. */
+export interface ParsedPart {
+  readonly document: ParsedDocument;
+  /** Where the next part begins; absent on the last. */
+  readonly nextPage?: number;
+}
+
 /**
- * Turns source bytes into text with structure. A parser reads the bytes and nothing else: no files, no network.
+ * Turns source bytes into text with structure. A parser reads the bytes and nothing else: no files, no network. Formats without pages give the
+ * whole whatever page they are asked to begin at; a title and metadata come with every part.
  * @throws DocumentError `parse.*` when the bytes are not what they claim to be or exceed a limit
  */
-export type Parser = (bytes: Uint8Array) => Promise<ParsedDocument>;
+export type Parser = (bytes: Uint8Array, fromPage: number) => Promise<ParsedPart>;
 
 /** One file per format; a new format is a line here, one in core's media types, and its file. */
 export const parsers: Readonly<Record<MediaType, Parser>> = {
-  "text/markdown": parseMarkdown,
-  "text/plain": parseText,
-  "text/html": parseHtml,
+  "text/markdown": whole(parseMarkdown),
+  "text/plain": whole(parseText),
+  "text/html": whole(parseHtml),
   "application/pdf": parsePdf,
 };
+
+/** A format without pages: one part. */
+function whole(parse: (bytes: Uint8Array) => Promise<ParsedDocument>): Parser {
+  return async (bytes) => ({ document: await parse(bytes) });
+}

@@ -1,11 +1,12 @@
-import { DocumentError, errorMessage, limits, type ParsedDocument } from "@millrace/core";
+import { DocumentError, errorMessage, limits } from "@millrace/core";
 import { DocumentBuilder } from "./document-builder.ts";
+import type { ParsedPart } from "./parser.ts";
 
 /**
  * PDF page by page, so that page numbers survive into the hits and only one page's items are in memory at a time. A PDF
  * without a text layer (a scan) gives no blocks; the caller makes the state `empty` of that.
  */
-export async function parsePdf(bytes: Uint8Array): Promise<ParsedDocument> {
+export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<ParsedPart> {
   if (!Buffer.from(bytes.subarray(0, 1_024)).includes("%PDF-")) {
     throw new DocumentError("parse.damaged", "Not a PDF: its first KiB has no %PDF- mark");
   }
@@ -28,17 +29,19 @@ export async function parsePdf(bytes: Uint8Array): Promise<ParsedDocument> {
       });
     }
     const builder = new DocumentBuilder();
-    for (let page = 1; page <= info.total; page++) {
+    const endPage = Math.min(fromPage + limits.parsePagesPerPart, info.total + 1);
+    for (let page = fromPage; page < endPage; page++) {
       builder.beginPage();
       const { pages } = await pdf.getText({ partial: [page], pageJoiner: "" });
       for (const paragraph of paragraphsOf(pages[0]?.text ?? "")) builder.add("paragraph", paragraph);
     }
     const facts = (info.info ?? {}) as Record<string, unknown>;
     const { Title: title, Author: author, CreationDate: created } = facts;
-    return builder.build({
+    const document = builder.build({
       title: typeof title === "string" ? title : undefined,
       metadata: { pages: info.total, ...(author ? { author } : {}), ...(created ? { created } : {}) },
     });
+    return { document: { ...document, firstPage: fromPage }, ...(endPage <= info.total ? { nextPage: endPage } : {}) };
   } catch (error) {
     throw typedError(error);
   } finally {

@@ -1,6 +1,6 @@
 import type { ChunkRecord } from "../document.ts";
 import { matchesFilter } from "../filter.ts";
-import type { StoredHit, StoreSearch, VectorStore } from "../ports.ts";
+import type { RowIdentity, RowVector, StoredHit, StoreSearch, VectorStore } from "../ports.ts";
 import type { ProjectName } from "../project.ts";
 import { checkVector, type StoredChunk, toStoredChunk } from "../stored-chunk.ts";
 
@@ -23,6 +23,20 @@ export class MemoryVectorStore implements VectorStore {
   async existing(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>> {
     signal.throwIfAborted();
     return new Set(chunkIds.filter((chunkId) => this.#rows.get(chunkId)?.chunk.project === project));
+  }
+
+  async vectors(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<RowVector[]> {
+    const found = await this.existing(project, chunkIds, signal);
+    return [...found].flatMap((chunkId) => {
+      const row = this.#rows.get(chunkId);
+      return row === undefined ? [] : [{ chunkId, text: row.chunk.text, vector: row.vector.slice() }];
+    });
+  }
+
+  async *scan(project: ProjectName, signal: AbortSignal): AsyncGenerator<RowIdentity[]> {
+    signal.throwIfAborted();
+    const own = [...this.#rows.values()].filter(({ chunk }) => chunk.project === project);
+    yield own.map(({ chunk: { chunkId, documentId, generation, ordinal } }) => ({ chunkId, documentId, generation, ordinal }));
   }
 
   async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {

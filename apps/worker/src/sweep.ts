@@ -1,0 +1,86 @@
+import { errorMessage, type ProjectName } from "@millrace/core";
+import type { Ledger, Reconciler, RedriveCursor } from "@millrace/ledger";
+import type { Producer } from "@millrace/queue";
+import type { Logger } from "@millrace/runtime";
+import type { Redis } from "ioredis";
+
+export interface SweepDeps {
+  readonly redis: Redis;
+  readonly ledger: Ledger;
+  readonly producer: Producer;
+  readonly reconciler: Reconciler;
+  readonly logger: Logger;
+  /** 0 = never. */
+  readonly auditSeconds: number;
+}
+
+const sweepSeconds = 15;
+/** Documents whose jobs one sweep looks for, per project; the next goes on from there. */
+const documentsPerSweep = 2_000;
+
+/**
+ * What keeps ledger, queue and store in step by itself: pending documents without a job get one, garbage is collected, and now and then every row is
+ * compared with the ledger. Every worker asks, and a lease in Redis lets one of them do it, once per interval, by Redis' own clock.
+ */
+export class Sweep {
+  readonly #deps: SweepDeps;
+  readonly #stopped = new AbortController();
+  readonly #cursors = new Map<ProjectName, RedriveCursor>();
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(deps: SweepDeps) {
+    this.#deps = deps;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#running = this.#running.then(() => this.#sweep());
+    }, sweepSeconds * 1_000);
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#stopped.abort(new Error("the worker is stopping"));
+    await this.#running;
+  }
+
+  async #sweep(): Promise<void> {
+    const { ledger, auditSeconds, logger } = this.#deps;
+    if (this.#stopped.signal.aborted) return;
+    try {
+      if (!(await this.#leased("sweep", sweepSeconds - 1))) return;
+      const audit = auditSeconds > 0 && (await this.#leased("audit", auditSeconds));
+      for (const project of await ledger.projects()) {
+        await this.#redrive(project);
+        if (audit) await this.#audit(project);
+      }
+    } catch (error) {
+      if (!this.#stopped.signal.aborted) logger.warn({ reason: errorMessage(error) }, "sweep.failed");
+    }
+  }
+
+  async #leased(task: string, seconds: number): Promise<boolean> {
+    return (await this.#deps.redis.set(`millrace:lease:${task}`, String(process.pid), "EX", seconds, "NX")) === "OK";
+  }
+
+  async #redrive(project: ProjectName): Promise<void> {
+    const { reconciler, ledger, producer, logger } = this.#deps;
+    const { redriven, next } = await reconciler.redrive(project, { max: documentsPerSweep, from: this.#cursors.get(project) });
+    if (next === undefined) this.#cursors.delete(project);
+    else this.#cursors.set(project, next);
+    if (redriven > 0) logger.warn({ project, redriven }, "sweep.redriven");
+    if ((await ledger.garbage(project, 1)).length > 0) await producer.addCollection(project);
+  }
+
+  async #audit(project: ProjectName): Promise<void> {
+    const { reconciler, logger } = this.#deps;
+    const findings = await reconciler.audit(project, this.#stopped.signal);
+    if (findings.length === 0) return;
+    const repaired = await reconciler.repair(project, findings, this.#stopped.signal);
+    logger.warn(
+      { project, findings: findings.map(({ kind, source, count }) => ({ kind, source, count })).slice(0, 100), repaired },
+      "audit.repaired",
+    );
+  }
+}
