@@ -23,32 +23,3 @@ export async function* listDocuments(
     cursor = page.next;
   } while (cursor !== undefined);
 }
-
-/** How documents appear in JSON output: the words of the HTTP interface. */
-export function documentJson(entry: DocumentEntry): Readonly<Record<string, unknown>> {
-  return {
-    document_id: entry.documentId,
-    source: entry.source,
-    state: entry.state,
-    media_type: entry.mediaType ?? null,
-    bytes: entry.bytes,
-    chunks: entry.liveChunks,
-    tokens: entry.liveTokens,
-    title: entry.title,
-    metadata: entry.metadata,
-    origin: entry.origin,
-    content_hash: entry.contentHash,
-    live_generation: entry.liveGeneration ?? null,
-    pending_generation: entry.pendingGeneration ?? null,
-    attempts: entry.attempts,
-    error: entry.failure ?? null,
-    created_at: timeText(entry.createdAt),
-    updated_at: timeText(entry.updatedAt),
-    live_at: entry.liveAt === undefined ? null : timeText(entry.liveAt),
-    timings_ms: entry.timings,
-  };
-}
-
-function timeText(milliseconds: number): string {
-  return new Date(milliseconds).toISOString();
-}

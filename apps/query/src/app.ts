@@ -9,10 +9,12 @@ import {
   parseSearchRequest,
   type SearchDeps,
   search,
+  type VectorStore,
 } from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
 import type { Logger } from "@millrace/runtime";
 import { bodyLimit } from "hono/body-limit";
+import { addDocumentRoutes, type DocumentDeps } from "./documents.ts";
 import type { QueryMetrics } from "./metrics.ts";
 import { describeApi } from "./openapi.ts";
 import { problemOf, problemResponse, Refusal } from "./problem.ts";
@@ -20,6 +22,7 @@ import { serialiseHits } from "./serialise-hits.ts";
 
 export interface AppDeps extends Omit<SearchDeps, "serialise"> {
   readonly embedder: Embedder;
+  readonly store: VectorStore;
   readonly keys: { verify(text: string): Promise<Principal | undefined> };
   readonly metrics: QueryMetrics;
   readonly logger: Logger;
@@ -30,6 +33,7 @@ export interface AppDeps extends Omit<SearchDeps, "serialise"> {
     readonly check: (signal: AbortSignal) => Promise<unknown>;
   }[];
   readonly requestTimeoutMs?: number;
+  readonly documents: Omit<DocumentDeps, "store">;
 }
 
 type Env = { Variables: { principal: Principal; project: ProjectName } };
@@ -121,6 +125,8 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
       );
     },
   );
+
+  addDocumentRoutes(app, { ...deps.documents, store: deps.store });
 
   app.notFound((context) =>
     problemResponse(

@@ -1,11 +1,23 @@
+import { join } from "node:path";
 import { serve } from "@hono/node-server";
 import { SearchCache } from "@millrace/cache";
 import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
 import { availableCores, LocalEmbedder } from "@millrace/embedding";
 import { ApiKeys, Ledger } from "@millrace/ledger";
-import { connectRedis, createLogger, exitOnSignal, Lifecycle, loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
+import { Producer } from "@millrace/queue";
+import {
+  connectRedis,
+  createLogger,
+  exitOnSignal,
+  FileBlobStore,
+  Lifecycle,
+  loadConfig,
+  loadOrCreateAdminKey,
+  loadPipelineFingerprint,
+} from "@millrace/runtime";
 import { MilvusVectorStore } from "@millrace/vector-store";
 import { createApp } from "./app.ts";
+import { IdempotencyKeys } from "./idempotency.ts";
 import { createMetrics } from "./metrics.ts";
 
 const config = loadConfig();
@@ -55,13 +67,25 @@ async function start(): Promise<void> {
   });
   lifecycle.onClose("vector store", () => store.close());
   const cache = new SearchCache({ redis: cacheRedis, ttlSeconds: config.searchCacheTtlSeconds });
+  const ledger = new Ledger(queueRedis);
+  const producer = new Producer(queueRedis);
+  lifecycle.onClose("producer", () => producer.close());
   const app = createApp({
     embedder,
     store,
     cache,
     keys,
     logger,
-    ledger: new Ledger(queueRedis),
+    ledger,
+    documents: {
+      ledger,
+      producer,
+      blobs: new FileBlobStore(join(config.home, "blobs")),
+      idempotency: new IdempotencyKeys(queueRedis),
+      fingerprint: await loadPipelineFingerprint(config),
+      documentBytesMax: config.documentBytesMax,
+      queueBytesMax: config.queueBytesMax,
+    },
     metrics: createMetrics(cache.counts),
     probes: [
       { name: "queue redis", optional: false, check: () => queueRedis.ping() },

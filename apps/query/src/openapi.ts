@@ -55,6 +55,55 @@ const searchResults = z
   .object({ object: z.literal("search_results"), data: z.array(searchHit), cache: z.enum(["hit", "miss"]), took_ms: z.number() })
   .openapi("SearchResults");
 
+const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
+
+const document = z
+  .object({
+    object: z.literal("document"),
+    document_id: z.string(),
+    source: z.string(),
+    state: documentState,
+    media_type: z.string().nullable(),
+    bytes: z.int(),
+    chunks: z.int(),
+    tokens: z.int(),
+    title: z.string(),
+    metadata: z.record(z.string(), z.unknown()),
+    progress: z.object({ chunks: z.int(), done: z.int() }).nullable(),
+    error: z.object({ code: z.string(), message: z.string(), stage: z.string(), retryable: z.boolean() }).nullable(),
+    created_at: z.string(),
+    updated_at: z.string(),
+    live_at: z.string().nullable(),
+  })
+  .openapi("Document");
+
+const chunk = z
+  .object({
+    object: z.literal("chunk"),
+    chunk_id: z.string(),
+    ordinal: z.int(),
+    text: z.string(),
+    span: z.object({ start: z.int(), end: z.int() }),
+    page: z.int().nullable(),
+    headings: z.array(z.string()),
+    tokens: z.int(),
+  })
+  .openapi("Chunk");
+
+const upload = z
+  .object({
+    text: z.string(),
+    source: z
+      .string()
+      .max(limits.sourceBytesMax)
+      .optional()
+      .openapi({ description: "The stable name; the same source again is an update." }),
+    media_type: z.string().optional(),
+    metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).optional(),
+    ingest_id: z.string().optional().openapi({ description: "Documents with the same one share an event stream." }),
+  })
+  .openapi("Upload");
+
 /** Registers the description of every route and serves it at /openapi.json. */
 export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
   const { openAPIRegistry: registry } = app;
@@ -81,6 +130,7 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       503: problemOf("A dependency is away; never an empty answer"),
     },
   });
+  describeDocuments(registry, problemOf);
   const plain = (path: string, summary: string, responses: Record<number, string>) =>
     registry.registerPath({
       method: "get",
@@ -92,4 +142,107 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
   plain("/readyz", "Whether its dependencies answer", { 200: "Ready, or degraded without its cache", 503: "Not ready" });
   plain("/metrics", "Prometheus metrics, for admin keys", { 200: "Text format" });
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "Millrace query service", version: "1" } });
+}
+
+function describeDocuments(
+  registry: OpenAPIHono["openAPIRegistry"],
+  problemOf: (description: string) => { description: string; content: Record<string, { schema: typeof problem }> },
+): void {
+  const security = [{ key: [] }];
+  const one = z.object({ id: z.string().openapi({ description: "document_id" }) });
+  const json = (description: string, schema: z.ZodType) => ({ description, content: { "application/json": { schema } } });
+  const accepted = document.extend({ outcome: z.string(), ingest_id: z.string(), status_url: z.string(), events_url: z.string() });
+  const list = (of: z.ZodType) => z.object({ object: z.literal("list"), data: z.array(of) });
+  const refusals = { 401: problemOf("No valid key"), 403: problemOf("The key lacks the scope"), 503: problemOf("A dependency is away") };
+  registry.registerPath({
+    method: "post",
+    path: "/v1/documents",
+    summary: "Put a document in, or a new version of one: as text, or as a file in multipart/form-data",
+    security,
+    request: {
+      headers: z.object({ "Idempotency-Key": z.string().max(255).optional() }),
+      body: {
+        required: true,
+        content: {
+          "application/json": { schema: upload },
+          "multipart/form-data": {
+            schema: upload.omit({ text: true }).extend({ file: z.string().openapi({ format: "binary" }), metadata: z.string().optional() }),
+          },
+        },
+      },
+    },
+    responses: {
+      200: json("Unchanged, or failed before with these bytes", accepted),
+      202: json("Queued", accepted),
+      400: problemOf("The request is wrong"),
+      409: problemOf("The first request with this Idempotency-Key is under way"),
+      413: problemOf("The document is too large"),
+      415: problemOf("There is no parser for it"),
+      422: problemOf("The Idempotency-Key belongs to another request"),
+      429: problemOf("The queue is full"),
+      ...refusals,
+    },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/documents",
+    summary: "The documents of the project, by source",
+    security,
+    request: {
+      query: z.object({
+        state: documentState.optional(),
+        prefix: z.string().optional(),
+        limit: z.int().max(limits.pageSizeMax).optional(),
+        cursor: z.string().optional(),
+      }),
+    },
+    responses: { 200: json("A page", list(document).extend({ next_cursor: z.string().nullable() })), ...refusals },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/documents/{id}",
+    summary: "One document",
+    security,
+    request: { params: one },
+    responses: { 200: json("It", document), 404: problemOf("Unknown"), ...refusals },
+  });
+  registry.registerPath({
+    method: "delete",
+    path: "/v1/documents/{id}",
+    summary: "Delete a document: no search returns it once this has answered",
+    security,
+    request: { params: one },
+    responses: {
+      200: json(
+        "Deleted",
+        z.object({ object: z.literal("document.deleted"), document_id: z.string(), source: z.string(), deleted: z.literal(true) }),
+      ),
+      404: problemOf("Unknown"),
+      ...refusals,
+    },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/documents/{id}/chunks",
+    summary: "The chunks of its live version, in order",
+    security,
+    request: { params: one, query: z.object({ limit: z.int().max(limits.pageSizeMax).optional(), offset: z.int().optional() }) },
+    responses: {
+      200: json("A page", list(chunk).extend({ total: z.int(), next_offset: z.int().nullable() })),
+      404: problemOf("Unknown"),
+      ...refusals,
+    },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/ingests/{id}/events",
+    summary: "What happens to the documents of an ingest, as server-sent events: `document` for each step, `done` when none is pending",
+    security,
+    request: { params: z.object({ id: z.string() }), headers: z.object({ "Last-Event-ID": z.string().optional() }) },
+    responses: {
+      200: { description: "text/event-stream", content: { "text/event-stream": { schema: z.string() } } },
+      404: problemOf("Unknown"),
+      ...refusals,
+    },
+  });
 }

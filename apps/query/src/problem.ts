@@ -1,20 +1,22 @@
 import { isMillraceError } from "@millrace/core";
 
+const retryAfterSeconds = 2;
+
 /** A refusal with its HTTP status, for what is a matter of HTTP alone (keys, routes, sizes). */
 export class Refusal extends Error {
   readonly status: number;
   readonly code: string;
   readonly hint: string | undefined;
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(status: number, code: string, message: string, hint?: string) {
+  constructor(status: number, code: string, message: string, hint?: string, retryAfter?: number) {
     super(message);
     this.status = status;
     this.code = code;
     this.hint = hint;
+    this.retryAfterSeconds = retryAfter ?? (status === 503 ? retryAfterSeconds : undefined);
   }
 }
-
-const retryAfterSeconds = 2;
 
 /** One of the two places where errors are mapped to the outside. What is not ours is a 500 without its inner words. */
 export function problemOf(error: unknown): Refusal {
@@ -26,7 +28,7 @@ export function problemOf(error: unknown): Refusal {
 }
 
 /** RFC 9457 problem details, with `code` and `hint` as extensions. */
-export function problemResponse({ status, code, message, hint }: Refusal, instance: string): Response {
+export function problemResponse({ status, code, message, hint, retryAfterSeconds: retryAfter }: Refusal, instance: string): Response {
   const body = {
     type: `urn:millrace:problem:${code}`,
     title: titles[status] ?? "Error",
@@ -38,7 +40,7 @@ export function problemResponse({ status, code, message, hint }: Refusal, instan
   };
   const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
   if (status === 401) headers["www-authenticate"] = 'Bearer realm="millrace"';
-  if (status === 503) headers["retry-after"] = String(retryAfterSeconds);
+  if (retryAfter !== undefined) headers["retry-after"] = String(retryAfter);
   return new Response(JSON.stringify(body), { status, headers });
 }
 
@@ -47,7 +49,11 @@ const titles: Readonly<Record<number, string>> = {
   401: "Unauthorised",
   403: "Forbidden",
   404: "Not found",
+  409: "Conflict",
   413: "Too large",
+  415: "Unsupported media type",
+  422: "Unprocessable",
+  429: "Too many requests",
   499: "Client closed request",
   500: "Internal error",
   503: "Unavailable",

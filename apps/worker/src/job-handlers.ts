@@ -31,7 +31,7 @@ export async function handleDocumentJob(ref: JobData<"documents">, signal: Abort
   };
   try {
     const outcome = await processDocument(ref, { ...deps, onStage }, signal);
-    log.info({ outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
+    log.info({ ...outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
   } catch (cause) {
     if (signal.aborted) {
       // A stop of the worker is no failure of the document: the job goes back and another worker takes it.

@@ -43,7 +43,12 @@ export type ChunkingEmbedder = Embedder & {
 };
 
 export type Stage = "parse" | "chunk" | "embed" | "write" | "verify" | "switch" | "done";
-export type ProcessOutcome = "live" | "superseded" | "quarantined";
+export interface ProcessOutcome {
+  readonly outcome: "live" | "superseded" | "quarantined";
+  /** Chunks of the version, and how many of them had to be embedded: the vectors of the others were known. */
+  readonly chunks: number;
+  readonly embedded: number;
+}
 
 /**
  * @throws DocumentError when the document itself cannot be processed; DependencyError (retryable) when something it needs is away for long
@@ -55,38 +60,43 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   timings.enter("parse");
   const run = randomUUID();
   const begun = await persist(() => ledger.begin(ref, run), signal);
-  if (begun !== "begun") return begun;
+  const counts = { chunks: 0, embedded: 0 };
+  if (begun !== "begun") return { outcome: begun, ...counts };
   const entry = await persist(() => ledger.get(ref.project, ref.documentId), signal);
   if (entry?.mediaType === undefined)
     throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });
   const known = await persist(() => openKnownVectors(ref, entry, deps, signal), signal);
 
   let facts: DocumentFacts | undefined;
-  let chunkCount = 0;
   let tokens = 0;
   for await (const document of parts(entry, deps, timings, signal)) {
     facts ??= factsOf(entry, document);
     timings.enter("chunk");
-    const chunks = (await embedder.chunk(document, chunking, signal)).map((chunk) => ({ ...chunk, ordinal: chunk.ordinal + chunkCount }));
-    if (chunkCount + chunks.length > limits.chunksPerDocumentMax) {
+    const chunks = (await embedder.chunk(document, chunking, signal)).map((chunk) => ({
+      ...chunk,
+      ordinal: chunk.ordinal + counts.chunks,
+    }));
+    if (counts.chunks + chunks.length > limits.chunksPerDocumentMax) {
       throw new DocumentError("chunk.too_many", `More than ${limits.chunksPerDocumentMax} chunks`, { hint: "Split the document." });
     }
     for (let from = 0; from < chunks.length; from += limits.chunksPerWrite) {
       const written = await writeChunks(
         ref,
-        { ...facts, chunks: chunks.slice(from, from + limits.chunksPerWrite), chunkCount: chunkCount + chunks.length },
+        { ...facts, chunks: chunks.slice(from, from + limits.chunksPerWrite), chunkCount: counts.chunks + chunks.length },
         { ...deps, known, timings },
         signal,
       );
-      if (!written) return "superseded";
+      if (written === undefined) return { outcome: "superseded", ...counts };
+      counts.embedded += written.embedded;
     }
-    chunkCount += chunks.length;
+    counts.chunks += chunks.length;
     tokens += chunks.reduce((sum, chunk) => sum + chunk.tokens, 0);
   }
 
   timings.enter("verify");
-  if (!(await persist(() => ledger.advance(ref, "writing", { chunks: chunkCount, done: chunkCount }), signal))) return "superseded";
-  const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, chunkCount);
+  if (!(await persist(() => ledger.advance(ref, "writing", { chunks: counts.chunks, done: counts.chunks }), signal)))
+    return { outcome: "superseded", ...counts };
+  const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, counts.chunks);
   const existing = await persist(() => store.existing(ref.project, expected, signal), signal);
   if (existing.size !== expected.length) {
     throw new DependencyError(
@@ -97,10 +107,10 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
 
   timings.enter("switch");
   const { title = "", metadata = entry.givenMetadata } = facts ?? {};
-  const version = { chunks: chunkCount, tokens, title, metadata, timings: timings.stop() };
+  const version = { chunks: counts.chunks, tokens, title, metadata, timings: timings.stop() };
   const live = await persist(() => ledger.switchLive(ref, version), signal);
   onStage("done");
-  return live ? "live" : "superseded";
+  return { outcome: live ? "live" : "superseded", ...counts };
 }
 
 /** The document part by part. While one is worked on, the next is being parsed. */
@@ -140,20 +150,20 @@ function factsOf(entry: DocumentEntry, document: ParsedDocument): DocumentFacts 
   };
 }
 
-/** Embeds what is not known yet and writes the rows. False when superseded. */
+/** Embeds what is not known yet and writes the rows. Undefined when superseded. */
 async function writeChunks(
   ref: GenerationRef,
   batch: DocumentFacts & { readonly chunks: readonly Chunk[]; readonly chunkCount: number },
   deps: ProcessDeps & { readonly known: KnownVectors; readonly timings: Timings },
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<{ embedded: number } | undefined> {
   const { ledger, embedder, store, known, timings } = deps;
   const { chunks, chunkCount, source, mediaType, title, metadata } = batch;
   const firstOrdinal = chunks[0]?.ordinal ?? 0;
 
   timings.enter("embed");
   // Before any row of them exists, so that the rows are found again should this generation be given up.
-  if (!(await persist(() => ledger.advance(ref, "embedding", { chunks: chunkCount, done: firstOrdinal }), signal))) return false;
+  if (!(await persist(() => ledger.advance(ref, "embedding", { chunks: chunkCount, done: firstOrdinal }), signal))) return undefined;
   const texts = chunks.map((chunk) => chunk.text);
   const vectors = await persist(() => known.find(texts, firstOrdinal, signal), signal);
   const unknown = texts.flatMap((_, index) => (vectors[index] === undefined ? [index] : []));
@@ -175,7 +185,7 @@ async function writeChunks(
     return { chunkId, project, documentId, generation, source, mediaType, title, metadata, chunk, vector };
   });
   await persist(() => store.upsert(records, signal), signal);
-  return true;
+  return { embedded: unknown.length };
 }
 
 /** Milliseconds per stage, for the ledger. */

@@ -15,7 +15,7 @@ export {
 export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, parseFilter } from "./filter.ts";
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";
-export { knownExtensions, mediaTypeOf } from "./media-type.ts";
+export { knownExtensions, mediaTypeOf, mediaTypeOfMime } from "./media-type.ts";
 export { fingerprintWith, parseMetadata } from "./metadata.ts";
 export type {
   BlobStore,

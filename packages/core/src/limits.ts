@@ -49,6 +49,9 @@ export const limits = {
   storeBatchRowsMax: 128,
   requestBodyBytesMax: 64 * 1024,
   requestTimeoutMs: 30_000,
+  /** Documents or chunks in one page of a list. */
+  pageSizeMax: 1_000,
+  pageSizeDefault: 100,
   searchCacheTtlSeconds: 600,
   /** A cache answer that takes longer than this is a miss. */
   cacheTimeoutMs: 50,

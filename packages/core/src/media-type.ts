@@ -21,3 +21,17 @@ export function mediaTypeOf(source: string): MediaType | undefined {
 
 /** Extensions that have a parser, without the dot. */
 export const knownExtensions: readonly string[] = Object.keys(byExtension);
+
+const byMime: Readonly<Record<string, MediaType>> = {
+  "text/markdown": "text/markdown",
+  "text/x-markdown": "text/markdown",
+  "text/plain": "text/plain",
+  "text/html": "text/html",
+  "application/xhtml+xml": "text/html",
+  "application/pdf": "application/pdf",
+};
+
+/** The format of a MIME type, parameters aside; undefined when no parser knows it. */
+export function mediaTypeOfMime(mime: string): MediaType | undefined {
+  return byMime[mime.split(";")[0]?.trim().toLowerCase() ?? ""];
+}

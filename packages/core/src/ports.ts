@@ -83,6 +83,8 @@ export interface VectorStore {
   upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void>;
   /** Which of these keys exist, read with strong consistency. */
   existing(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** Those of these rows that exist, in no order, read with strong consistency. */
+  read(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<Omit<StoredHit, "score">[]>;
   /** Text and vector of those of these rows that exist, read with strong consistency. */
   vectors(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<RowVector[]>;
   /** Every row of the project, each once and in no order. For audits: it costs passes over the whole collection. */

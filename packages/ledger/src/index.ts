@@ -1,5 +1,6 @@
 export { ApiKeys, type KeyDescription, type Principal, type Scope } from "./api-keys.ts";
 export { type DocumentEntry, type DocumentFailure, type DocumentState, documentStates, settledStates } from "./document-entry.ts";
+export { documentJson } from "./document-json.ts";
 export {
   type FailOptions,
   type GarbageEntry,

@@ -53,6 +53,14 @@ export function describeVectorStore(
       expect(hit).toEqual({ ...toStoredChunk(record), score: expect.closeTo(1, 5) });
     });
 
+    it("reads rows back by key, of the own project only", async () => {
+      const record = recordOf("read", 0, { page: 3 });
+      const foreign = recordOf("read-foreign", 0);
+      await store.upsert([record, foreign], signal);
+      const ids = [...idsOf([record, foreign]), "absent"];
+      expect(await store.read(parseProjectName("read"), ids, signal)).toEqual([toStoredChunk(record)]);
+    });
+
     it("gives back texts and vectors by key, of the own project only", async () => {
       const records = [recordOf("vectors", 0), recordOf("vectors", 1)];
       const foreign = recordOf("vectors-foreign", 0);

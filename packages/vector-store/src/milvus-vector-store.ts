@@ -7,6 +7,7 @@ import {
   type ProjectName,
   type RowIdentity,
   type RowVector,
+  type StoredChunk,
   type StoredHit,
   type StoreSearch,
   type VectorStore,
@@ -17,7 +18,7 @@ import { keyRangeExpression, keysExpression, searchExpression } from "./filter-e
 import { LiteFlush } from "./lite-flush.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
 import { raceAbort } from "./race-abort.ts";
-import { outputFields, type Row, rowBytes, toHit, toRow } from "./row.ts";
+import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";
 import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection } from "./schema.ts";
 import { openLane, RedisWriterLane, type WriterLane } from "./writer-lane.ts";
 
@@ -111,6 +112,17 @@ export class MilvusVectorStore implements VectorStore {
     for (const keys of slices(chunkIds, keysPerCallMax)) {
       for (const row of await raceAbort(this.#query(session, keys, keyFields), signal)) {
         if (row["project"] === project) found.add(String(row["chunk_id"]));
+      }
+    }
+    return found;
+  }
+
+  async read(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<StoredChunk[]> {
+    const session = await raceAbort(this.#connected(), signal);
+    const found: StoredChunk[] = [];
+    for (const keys of slices(chunkIds, vectorsPerCallMax)) {
+      for (const row of await raceAbort(this.#query(session, keys, outputFields), signal)) {
+        if (row["project"] === project) found.push(toChunk(row as unknown as Row, project));
       }
     }
     return found;

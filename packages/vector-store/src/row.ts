@@ -1,4 +1,12 @@
-import { type ChunkRecord, checkVector, DependencyError, type ProjectName, type StoredHit, toStoredChunk } from "@millrace/core";
+import {
+  type ChunkRecord,
+  checkVector,
+  DependencyError,
+  type ProjectName,
+  type StoredChunk,
+  type StoredHit,
+  toStoredChunk,
+} from "@millrace/core";
 import { type GroupedMetadata, groupMetadata, ungroupMetadata } from "./metadata-groups.ts";
 
 /** A row of the collection: the fields of `schema.ts` without the generated sparse vector. */
@@ -83,6 +91,11 @@ export function rowBytes(row: Row): number {
  * @throws DependencyError `store.foreign_row`
  */
 export function toHit(row: Omit<Row, "dense"> & { readonly score: number }, project: ProjectName): StoredHit {
+  return { ...toChunk(row, project), score: row.score };
+}
+
+/** @throws DependencyError `store.foreign_row` */
+export function toChunk(row: Omit<Row, "dense">, project: ProjectName): StoredChunk {
   if (row.project !== project) {
     throw new DependencyError("store.foreign_row", `A search in project "${project}" returned a row of another project`);
   }
@@ -101,6 +114,5 @@ export function toHit(row: Omit<Row, "dense"> & { readonly score: number }, proj
     ...(row.page === 0 ? {} : { page: row.page }),
     headings: row.headings,
     tokens: row.tokens,
-    score: row.score,
   };
 }

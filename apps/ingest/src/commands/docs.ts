@@ -1,8 +1,8 @@
 import { InvalidInputError, parseProjectName } from "@millrace/core";
-import type { DocumentState } from "@millrace/ledger";
+import { type DocumentState, documentJson } from "@millrace/ledger";
 import { loadConfig } from "@millrace/runtime";
 import type { Command } from "commander";
-import { documentJson, findDocument, listDocuments } from "../document-lookup.ts";
+import { findDocument, listDocuments } from "../document-lookup.ts";
 import { documentState, integerBetween } from "../option-values.ts";
 import { withSession } from "../session.ts";
 import { bytesText, note, print, printable, printJson, table } from "../terminal.ts";
@@ -56,7 +56,7 @@ async function list({ project, state, prefix, limit, json }: ListOptions): Promi
         break;
       }
       rows.push([entry.source, entry.state, entry.liveChunks, bytesText(entry.bytes), entry.documentId]);
-      if (json) printJson(documentJson(entry));
+      if (json) printJson(documentJson(entry, { withOrigin: true }));
     }
     if (json) return;
     if (rows.length === 0) print("No documents.");
@@ -70,7 +70,7 @@ async function show(name: string, options: ProjectOption): Promise<void> {
   await withSession(loadConfig(), async ({ ledger }) => {
     const entry = await findDocument(ledger, project, name);
     if (entry === undefined) throw notFound(name, project);
-    printJson(documentJson(entry), 2);
+    printJson(documentJson(entry, { withOrigin: true }), 2);
   });
 }
 

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { fingerprintWith, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
-import type { DocumentEntry, DocumentState } from "@millrace/ledger";
+import { type DocumentEntry, type DocumentState, documentJson } from "@millrace/ledger";
 import { queueNames } from "@millrace/queue";
 import { loadConfig, loadPipelineFingerprint } from "@millrace/runtime";
 import type { Command } from "commander";
-import { documentJson, findDocument, listDocuments } from "../document-lookup.ts";
+import { findDocument, listDocuments } from "../document-lookup.ts";
 import { type Session, withSession } from "../session.ts";
 import { note, print, printable, printJson, table } from "../terminal.ts";
 
@@ -53,7 +53,7 @@ async function list({ project, json }: ListOptions): Promise<void> {
       let count = 0;
       for await (const entry of listDocuments(ledger, name, { state })) {
         if (count++ >= shown) break;
-        if (json) printJson(documentJson(entry));
+        if (json) printJson(documentJson(entry, { withOrigin: true }));
         else
           rows.push([
             entry.source,

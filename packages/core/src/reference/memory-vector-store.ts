@@ -25,6 +25,11 @@ export class MemoryVectorStore implements VectorStore {
     return new Set(chunkIds.filter((chunkId) => this.#rows.get(chunkId)?.chunk.project === project));
   }
 
+  async read(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<StoredChunk[]> {
+    const found = await this.existing(project, chunkIds, signal);
+    return [...found].flatMap((chunkId) => this.#rows.get(chunkId)?.chunk ?? []);
+  }
+
   async vectors(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<RowVector[]> {
     const found = await this.existing(project, chunkIds, signal);
     return [...found].flatMap((chunkId) => {
