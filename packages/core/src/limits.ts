@@ -16,7 +16,7 @@ export const limits = {
   parseMemoryBytesMax: 1_536 * 1024 * 1024,
   chunksPerDocumentMax: 200_000,
   /** Chunks of a document that are embedded and written in one go: what a crash can cost, and what is in memory at once. */
-  chunksPerWrite: 64,
+  chunksPerWrite: 32,
   /** An earlier version with more chunks is embedded anew rather than read back. */
   reusedChunksMax: 20_000,
   /** Source bytes of documents that wait or are being processed, all projects together; a producer waits beyond it. */

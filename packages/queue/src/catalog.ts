@@ -47,4 +47,4 @@ export const queueNames: readonly QueueName[] = ["documents", "maintenance"];
 export type JobData<Name extends QueueName> = z.output<(typeof catalog)[Name]["schema"]>;
 
 /** Seconds that a worker may be silent before its jobs are given to another, and how often that is looked for. */
-export const stallSettings = { lockDuration: 15_000, stalledInterval: 5_000, maxStalledCount: 1_000_000 } as const;
+export const stallSettings = { lockDuration: 10_000, stalledInterval: 3_000, maxStalledCount: 1_000_000 } as const;

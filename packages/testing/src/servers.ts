@@ -78,7 +78,9 @@ async function run(command: string, args: readonly string[], port: number): Prom
     stderr = (stderr + data.toString()).slice(-4_000);
   });
   // A test that dies without cleaning up must not leave servers behind.
-  process.once("exit", () => child.kill("SIGKILL"));
+  const killWithTest = (): void => void child.kill("SIGKILL");
+  process.once("exit", killWithTest);
+  child.once("exit", () => process.off("exit", killWithTest));
   const giveUpAt = performance.now() + startMsMax;
   while (!(await accepts(port))) {
     if (child.exitCode !== null) throw new Error(`${command} ended with code ${child.exitCode}:\n${stderr}`);

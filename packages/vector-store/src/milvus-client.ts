@@ -40,6 +40,9 @@ export async function connectMilvus({ address, token }: MilvusAddress): Promise<
       "grpc.max_reconnect_backoff_ms": 1_000,
       // Otherwise a new client inherits the backoff of the failed ones before it, and fails without having tried.
       "grpc.use_local_subchannel_pool": 1,
+      // The SDK pings every 10 s, also when nothing is asked; servers take that as abuse and close the connection.
+      "grpc.keepalive_time_ms": 60_000,
+      "grpc.keepalive_permit_without_calls": 0,
     },
   });
   try {

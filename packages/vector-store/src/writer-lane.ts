@@ -52,7 +52,7 @@ export class RedisWriterLane implements WriterLane {
   /** Resolves when the last one in this process's queue has left the lane. */
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor({ redis, key, leaseMs = 10_000, waitMsMax = 60_000 }: RedisWriterLaneOptions) {
+  constructor({ redis, key, leaseMs = 3_000, waitMsMax = 60_000 }: RedisWriterLaneOptions) {
     this.#redis = redis;
     this.#keys = [key, `${key}:fence`, `${key}:waiting`, `${key}:last`];
     this.#leaseMs = leaseMs;
