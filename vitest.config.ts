@@ -8,11 +8,13 @@ const resolve = { alias: [{ find: /^@millrace\/([a-z-]+)$/, replacement: `${sour
 export default defineConfig({
   test: {
     projects: [
-      { resolve, test: { name: "unit", include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts"] } },
+      { resolve, test: { name: "unit", sequence: { groupOrder: 0 }, include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts"] } },
       {
         resolve,
         test: {
           name: "integration",
+          // After the unit tests: Vitest refuses projects of different maxWorkers in one group.
+          sequence: { groupOrder: 1 },
           include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "infra/test/**/*.test.ts"],
           // Each file starts servers and processes of its own; more at once than two cores carry only makes all of them slow.
           maxWorkers: 2,
