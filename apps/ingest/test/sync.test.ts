@@ -207,8 +207,8 @@ test("doctor finds what was changed behind our back, raises no false alarm, and 
   const [template] = await store.read(name, await rowsOf("d3.md"), signal);
   const [vector] = await store.vectors(name, await rowsOf("d3.md"), signal);
   if (template === undefined || vector === undefined) throw new Error("d3.md has no rows");
-  const { chunkId: _, generation, documentId, source, mediaType, title, metadata, ...chunk } = template;
-  const record = { project: name, documentId, generation, source, mediaType, title, metadata, chunk, vector: vector.vector };
+  const { chunkId: _, generation, documentId, source, mediaType, title, ingestedAt, metadata, ...chunk } = template;
+  const record = { project: name, documentId, generation, source, mediaType, title, ingestedAt, metadata, chunk, vector: vector.vector };
   await store.delete(name, await rowsOf("d1.md"), signal);
   await store.delete(name, await rowsOf("d2.md"), signal);
   await store.upsert(

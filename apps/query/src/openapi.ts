@@ -23,7 +23,7 @@ const filter = z
   })
   .openapi("Filter", {
     description:
-      "A comparison {type, key, value} or a compound {type: and|or, filters}. Keys: source, media_type, title, page, document_id, metadata.<name>.",
+      "A comparison {type, key, value} or a compound {type: and|or, filters}. Keys: source, source_prefix, media_type, title, page, document_id, ingested_at, metadata.<name>.",
   });
 
 const searchRequest = z
@@ -44,6 +44,7 @@ const searchHit = z
     page: z.int().nullable(),
     headings: z.array(z.string()),
     title: z.string(),
+    ingested_at: z.string(),
     text: z.string(),
     span: z.object({ start: z.int(), end: z.int() }).openapi({ description: "UTF-16 offsets in the parsed document." }),
     score: z.number().openapi({ description: "Cosine similarity." }),

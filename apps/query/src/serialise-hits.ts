@@ -11,6 +11,7 @@ export function serialiseHits(hits: readonly StoredHit[]): string {
       page: hit.page ?? null,
       headings: hit.headings,
       title: hit.title,
+      ingested_at: new Date(hit.ingestedAt).toISOString(),
       text: hit.text,
       span: hit.span,
       score: hit.score,

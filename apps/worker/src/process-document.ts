@@ -137,6 +137,7 @@ interface DocumentFacts {
   readonly source: string;
   readonly mediaType: MediaType;
   readonly title: string;
+  readonly ingestedAt: number;
   readonly metadata: Metadata;
 }
 
@@ -145,6 +146,7 @@ function factsOf(entry: DocumentEntry, document: ParsedDocument): DocumentFacts 
     source: entry.source,
     mediaType: entry.mediaType as MediaType,
     title: (document.title ?? "").slice(0, limits.titleCharsMax),
+    ingestedAt: entry.plannedAt,
     // What the user says goes before what the document says.
     metadata: { ...document.metadata, ...entry.givenMetadata },
   };
@@ -158,7 +160,7 @@ async function writeChunks(
   signal: AbortSignal,
 ): Promise<{ embedded: number } | undefined> {
   const { ledger, embedder, store, known, timings } = deps;
-  const { chunks, chunkCount, source, mediaType, title, metadata } = batch;
+  const { chunks, chunkCount, source, mediaType, title, ingestedAt, metadata } = batch;
   const firstOrdinal = chunks[0]?.ordinal ?? 0;
 
   timings.enter("embed");
@@ -182,7 +184,7 @@ async function writeChunks(
     const vector = vectors[index];
     if (vector === undefined) throw new DependencyError("embed.incomplete", `Too few embeddings came back for ${texts.length} chunks`);
     const chunkId = chunkIdOf(project, documentId, generation, chunk.ordinal);
-    return { chunkId, project, documentId, generation, source, mediaType, title, metadata, chunk, vector };
+    return { chunkId, project, documentId, generation, source, mediaType, title, ingestedAt, metadata, chunk, vector };
   });
   await persist(() => store.upsert(records, signal), signal);
   return { embedded: unknown.length };

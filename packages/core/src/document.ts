@@ -57,6 +57,8 @@ export interface ChunkRecord {
   readonly source: string;
   readonly mediaType: MediaType;
   readonly title: string;
+  /** When the version arrived, milliseconds since the epoch. */
+  readonly ingestedAt: number;
   readonly metadata: Metadata;
   readonly chunk: Chunk;
   /** L2-normalised, `EmbeddingSpace.dimension` long. */

@@ -8,6 +8,7 @@ const chunk: FilterableChunk = {
   mediaType: "text/markdown",
   title: "Überblick",
   documentId: "d1",
+  ingestedAt: 1_760_000_000_000,
   metadata: { author: "Ann", year: 2024, draft: false, tags: ["red", "blue"] },
 };
 
@@ -58,6 +59,9 @@ describe("parseFilter", () => {
     [{ type: "eq", key: "toString", value: "x" }, "filter.key must be one of source"],
     [{ type: "eq", key: "metadata.a\n", value: "x" }, "filter.key must be one of source"],
     [{ type: "eq", key: "source", value: 1 }, "filter.value must be a string"],
+    [{ type: "gt", key: "source_prefix", value: "a" }, "filter.type must be eq, ne, in or nin"],
+    [{ type: "gt", key: "ingested_at", value: "yesterday" }, "filter.value must be a date"],
+    [{ type: "gt", key: "ingested_at", value: 1.5 }, "filter.value must be a date"],
     [{ type: "eq", key: "page", value: 1.5 }, "filter.value must be an integer"],
     [{ type: "eq", key: "page", value: "1" }, "filter.value must be an integer"],
     [{ type: "eq", key: "metadata.a", value: null }, "filter.value must be a string, a finite number"],

@@ -7,7 +7,10 @@ import type { StoredHit } from "./ports.ts";
  * validated here, serialised by one function in `@millrace/vector-store`, and the project clause is added outside of it.
  *
  * Semantics, the same in every store:
- * - A key is one of the built-in ones (`source`, `media_type`, `title`, `page`, `document_id`) or `metadata.<key>`.
+ * - A key is one of the built-in ones (`source`, `source_prefix`, `media_type`, `title`, `page`, `document_id`, `ingested_at`) or
+ *   `metadata.<key>`.
+ * - `source_prefix` is equal to what the source begins with; it has no order.
+ * - `ingested_at` is when the version arrived, in milliseconds since the epoch; an ISO 8601 date or time is read as that.
  * - A condition on a key that a chunk does not have is false, except `ne` and `nin`, which are true: they mean "not (eq)"
  *   and "not (in)".
  * - Values of different types are never equal and have no order: "2024" is not 2024, and 1 is not true.
@@ -39,26 +42,28 @@ export function matchesFilter(filter: Filter, hit: FilterableChunk): boolean {
     case "or":
       return filter.filters.some((part) => matchesFilter(part, hit));
     case "eq":
-      return equals(lookUp(hit, filter.key), filter.value);
+      return equals(hit, filter.key, filter.value);
     case "ne":
-      return !equals(lookUp(hit, filter.key), filter.value);
+      return !equals(hit, filter.key, filter.value);
     case "in":
-      return isIn(lookUp(hit, filter.key), filter.value);
+      return filter.value.some((value) => equals(hit, filter.key, value));
     case "nin":
-      return !isIn(lookUp(hit, filter.key), filter.value);
+      return !filter.value.some((value) => equals(hit, filter.key, value));
     default:
       return isOrdered(filter.type, lookUp(hit, filter.key), filter.value);
   }
 }
 
-export type FilterableChunk = Pick<StoredHit, "source" | "mediaType" | "title" | "page" | "documentId" | "metadata">;
+export type FilterableChunk = Pick<StoredHit, "source" | "mediaType" | "title" | "page" | "documentId" | "ingestedAt" | "metadata">;
 
-const builtInKeys: Readonly<Record<string, "string" | "integer">> = {
+const builtInKeys: Readonly<Record<string, "string" | "prefix" | "integer" | "time">> = {
   source: "string",
+  source_prefix: "prefix",
   media_type: "string",
   title: "string",
   page: "integer",
   document_id: "string",
+  ingested_at: "time",
 };
 const metadataKeyPattern = /^metadata\.[A-Za-z_][A-Za-z0-9_-]{0,63}$/;
 const operators = "eq, ne, gt, gte, lt, lte, in, nin, and, or";
@@ -91,8 +96,10 @@ function parseNode(value: unknown, path: string, depth: number, budget: Budget):
       const key = parseCondition(value, path, budget);
       if (++budget.values > limits.filterValuesMax) throw tooManyValues(path);
       const parsed = parseValue(value["value"], key, `${path}.value`);
-      if (typeof parsed === "boolean" && type !== "eq" && type !== "ne") {
-        throw invalid(`${path}.value`, `must be a string or a number: true and false have no order ("${type}")`);
+      if (type !== "eq" && type !== "ne") {
+        if (typeof parsed === "boolean")
+          throw invalid(`${path}.value`, `must be a string or a number: true and false have no order ("${type}")`);
+        if (key === "source_prefix") throw invalid(`${path}.type`, `must be eq, ne, in or nin: a source_prefix has no order`);
       }
       return { type, key, value: parsed };
     }
@@ -130,16 +137,27 @@ function parseValue(value: unknown, key: string, path: string): FilterValue {
     if (!Number.isSafeInteger(value)) throw invalid(path, `must be an integer ("${key}")`);
     return Number(value);
   }
+  if (builtIn === "time") return parseTime(value, path);
   if (typeof value === "string") {
     if (value.length > limits.filterValueCharsMax) throw invalid(path, `has more than ${limits.filterValueCharsMax} characters`);
     // A lone surrogate cannot be sent as UTF-8; it would be compared as another character.
     if (/\p{Surrogate}/u.test(value)) throw invalid(path, "is not valid Unicode");
     return value;
   }
-  if (builtIn === "string") throw invalid(path, `must be a string ("${key}")`);
+  if (builtIn !== undefined) throw invalid(path, `must be a string ("${key}")`);
   if (typeof value === "boolean") return value;
   if (typeof value === "number" && Number.isFinite(value)) return value;
   throw invalid(path, "must be a string, a finite number, true or false");
+}
+
+const isoTime = /^\d{4}-\d{2}-\d{2}(?:T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2}))?$/;
+
+function parseTime(value: unknown, path: string): number {
+  const time = typeof value === "string" && isoTime.test(value) ? Date.parse(value) : value;
+  if (typeof time !== "number" || !Number.isSafeInteger(time)) {
+    throw invalid(path, 'must be a date such as "2026-01-31", a time such as "2026-01-31T08:00:00Z", or whole milliseconds since 1970');
+  }
+  return time;
 }
 
 function onlyFields(value: Readonly<Record<string, unknown>>, fields: readonly string[], path: string): void {
@@ -178,17 +196,17 @@ function lookUp(hit: FilterableChunk, key: string): FilterValue | readonly strin
       return hit.page;
     case "document_id":
       return hit.documentId;
+    case "ingested_at":
+      return hit.ingestedAt;
   }
   const name = key.slice("metadata.".length);
   return Object.hasOwn(hit.metadata, name) ? hit.metadata[name] : undefined;
 }
 
-function equals(actual: FilterValue | readonly string[] | undefined, expected: FilterValue): boolean {
+function equals(hit: FilterableChunk, key: string, expected: FilterValue): boolean {
+  if (key === "source_prefix") return hit.source.startsWith(String(expected));
+  const actual = lookUp(hit, key);
   return typeof actual === "object" ? actual.some((element) => element === expected) : actual === expected;
-}
-
-function isIn(actual: FilterValue | readonly string[] | undefined, expected: readonly FilterValue[]): boolean {
-  return expected.some((value) => equals(actual, value));
 }
 
 function isOrdered(type: FilterOrder, actual: FilterValue | readonly string[] | undefined, expected: FilterValue): boolean {

@@ -45,6 +45,8 @@ export interface StoredHit {
   readonly source: string;
   readonly mediaType: MediaType;
   readonly title: string;
+  /** When the version arrived, milliseconds since the epoch. */
+  readonly ingestedAt: number;
   readonly metadata: Metadata;
   readonly ordinal: number;
   readonly text: string;

@@ -12,6 +12,7 @@ const record: ChunkRecord = {
   source: "s",
   mediaType: "text/plain",
   title: "t",
+  ingestedAt: 1_760_000_000_000,
   metadata: {},
   chunk: { ordinal: 0, text: "x", span: { start: 0, end: 1 }, tokens: 3, headings: [] },
   vector: new Float32Array(2),

@@ -30,6 +30,7 @@ export function toStoredChunk(record: ChunkRecord): StoredChunk {
     source,
     mediaType: record.mediaType,
     title: cut(wellFormed(record.title)),
+    ingestedAt: record.ingestedAt,
     metadata: toStoredMetadata(record.metadata),
     ordinal: chunk.ordinal,
     text,

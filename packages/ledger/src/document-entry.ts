@@ -47,6 +47,8 @@ export interface DocumentEntry {
   readonly failure: DocumentFailure | undefined;
   readonly ingestId: string;
   readonly createdAt: number;
+  /** When the version that is pending, or was last, arrived. */
+  readonly plannedAt: number;
   readonly updatedAt: number;
   readonly liveAt: number | undefined;
   /** Milliseconds per stage of the version that went live last. */
@@ -89,6 +91,7 @@ export function documentEntryFrom(documentId: string, fields: Readonly<Record<st
       : undefined,
     ingestId: fields["ingestId"] ?? "",
     createdAt: Number(fields["createdAt"] ?? 0),
+    plannedAt: Number(fields["plannedAt"] ?? 0),
     updatedAt: Number(fields["updatedAt"] ?? 0),
     liveAt: fields["liveAt"] ? Number(fields["liveAt"]) : undefined,
     timings: JSON.parse(fields["timings"] || "{}") as Record<string, number>,

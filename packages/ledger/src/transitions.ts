@@ -46,7 +46,7 @@ local function countOpen(ingestId, change)
 end
 -- A pending generation is opened and closed here and nowhere else, so that the counters of the load cannot drift.
 local function openPending(generation)
-  redis.call('HSET', doc, 'pendingGeneration', generation, 'pendingChunks', '0', 'pendingDone', '0', 'attempts', '0', 'failures', '0', 'pendingBytes', get('bytes'))
+  redis.call('HSET', doc, 'pendingGeneration', generation, 'pendingChunks', '0', 'pendingDone', '0', 'attempts', '0', 'failures', '0', 'pendingBytes', get('bytes'), 'plannedAt', now)
   redis.call('HDEL', doc, 'run', 'stage', 'deaths', 'deathPoint', 'crashes', 'crashPoint')
   redis.call('HINCRBY', KEYS[8], 'documents', 1)
   redis.call('HINCRBY', KEYS[8], 'bytes', get('pendingBytes'))

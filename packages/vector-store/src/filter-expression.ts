@@ -31,6 +31,7 @@ const fields: Readonly<Record<string, string>> = {
   media_type: "media_type",
   title: "title",
   document_id: "document_id",
+  ingested_at: "ingested_at",
 };
 const comparisons = { eq: "==", ne: "!=", gt: ">", gte: ">=", lt: "<", lte: "<=" } as const;
 
@@ -50,6 +51,7 @@ function serialize(filter: Filter): string {
 function comparison(type: keyof typeof comparisons, key: string, value: FilterValue): string {
   const operator = comparisons[type];
   if (key === "page") return page(type === "ne", `page ${operator} ${literal(value)}`);
+  if (key === "source_prefix") return type === "ne" ? hasNotPrefix(String(value)) : hasPrefix(String(value));
   const field = fields[key];
   if (field !== undefined) return `${field} ${operator} ${literal(value)}`;
   switch (type) {
@@ -67,13 +69,36 @@ function membership(type: "in" | "nin", key: string, values: readonly FilterValu
   if (key === "page") return page(type === "nin", `page ${operator} ${list(values)}`);
   const field = fields[key];
   if (field !== undefined) return `${field} ${operator} ${list(values)}`;
-  const parts = values.map((value) => `(${type === "in" ? equals(key, value) : differs(key, value)})`);
+  const parts = values.map((value) => `(${comparison(type === "in" ? "eq" : "ne", key, value)})`);
   return parts.join(type === "in" ? " or " : " and ");
 }
 
 /** Page 0 stands for "no page". */
 function page(trueWithoutPage: boolean, condition: string): string {
   return trueWithoutPage ? `page == 0 or ${condition}` : `page != 0 and ${condition}`;
+}
+
+/** As a range: strings are ordered by code point, and LIKE has wildcards that each engine escapes in its own way. */
+function hasPrefix(prefix: string): string {
+  const end = afterPrefix(prefix);
+  return end === undefined ? `source >= ${quote(prefix)}` : `source >= ${quote(prefix)} and source < ${quote(end)}`;
+}
+
+function hasNotPrefix(prefix: string): string {
+  const end = afterPrefix(prefix);
+  return end === undefined ? `source < ${quote(prefix)}` : `source < ${quote(prefix)} or source >= ${quote(end)}`;
+}
+
+/** The first text after all that begin with `prefix`; undefined when there is none. */
+function afterPrefix(prefix: string): string | undefined {
+  const characters = [...prefix];
+  for (let last = characters.pop(); last !== undefined; last = characters.pop()) {
+    const codePoint = last.codePointAt(0) ?? 0;
+    if (codePoint === 0x10_ff_ff) continue;
+    // The code points of surrogates are no characters.
+    return characters.join("") + String.fromCodePoint(codePoint === 0xd7_ff ? 0xe0_00 : codePoint + 1);
+  }
+  return undefined;
 }
 
 /** Lists hold strings, so that only a string can be equal to an element of one. */

@@ -11,6 +11,7 @@ const record: ChunkRecord = {
   source: "s.md",
   mediaType: "text/markdown",
   title: "t",
+  ingestedAt: 1_760_000_000_000,
   metadata: JSON.parse('{"a":"x","n":1,"b":true,"l":["y"],"__proto__":"z"}'),
   chunk: { ordinal: 3, text: "text", span: { start: 1, end: 5 }, tokens: 4, headings: ["h"] },
   vector: Float32Array.of(0.6, 0.8),

@@ -18,6 +18,8 @@ export interface Row {
   readonly source: string;
   readonly media_type: StoredHit["mediaType"];
   readonly title: string;
+  /** The SDK gives 64-bit integers back as text. */
+  readonly ingested_at: number | string;
   readonly ordinal: number;
   readonly text: string;
   readonly span_start: number;
@@ -39,6 +41,7 @@ export const outputFields = [
   "source",
   "media_type",
   "title",
+  "ingested_at",
   "ordinal",
   "text",
   "span_start",
@@ -60,6 +63,7 @@ export function toRow(record: ChunkRecord, dimension: number): Row {
     source: chunk.source,
     media_type: chunk.mediaType,
     title: chunk.title,
+    ingested_at: chunk.ingestedAt,
     ordinal: chunk.ordinal,
     text: chunk.text,
     span_start: chunk.span.start,
@@ -107,6 +111,7 @@ export function toChunk(row: Omit<Row, "dense">, project: ProjectName): StoredCh
     source: row.source,
     mediaType: row.media_type,
     title: row.title,
+    ingestedAt: Number(row.ingested_at),
     metadata: ungroupMetadata(row.metadata),
     ordinal: row.ordinal,
     text: row.text,

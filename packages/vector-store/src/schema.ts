@@ -55,7 +55,7 @@ export async function loadCollection(client: MilvusClient, collection: string): 
 }
 
 /** Raised when rows of the old layout could not be read by new code: another number is another space. */
-const schemaVersion = 1;
+const schemaVersion = 2;
 /** Lite keeps properties but not descriptions; Milvus keeps descriptions but knows its own properties only. */
 const spaceProperty = "millrace.space";
 
@@ -73,6 +73,7 @@ function fields(dimension: number): FieldType[] {
     varchar("media_type", 255),
     // A UTF-16 unit is at most 3 bytes of UTF-8.
     varchar("title", limits.titleCharsMax * 3),
+    { name: "ingested_at", data_type: DataType.Int64 },
     { name: "ordinal", data_type: DataType.Int32 },
     varchar("text", limits.chunkBytesMax, { enable_analyzer: true }),
     { name: "span_start", data_type: DataType.Int32 },

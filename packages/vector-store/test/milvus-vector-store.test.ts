@@ -45,6 +45,7 @@ function records(count: number, first = 0): ChunkRecord[] {
       source: "s.md",
       mediaType: "text/plain",
       title: "t",
+      ingestedAt: 1_760_000_000_000,
       metadata: {},
       chunk: { ordinal, text: `chunk ${ordinal}`, span: { start: 0, end: 1 }, tokens: 3, headings: [] },
       vector: Float32Array.of(Math.cos(angle), Math.sin(angle), 0, 0, 0, 0, 0, 0),

@@ -55,6 +55,7 @@ async function goLive(source: string, version: number): Promise<string> {
       source,
       mediaType: "text/plain",
       title: "",
+      ingestedAt: 0,
       metadata: {},
       chunk,
       vector: vector ?? new Float32Array(64),

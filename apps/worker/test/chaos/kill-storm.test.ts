@@ -95,10 +95,21 @@ test("an audit finds every row that was removed, left over or doubled behind our
       const [row] = await store.read(project, [chunkId], signal);
       const [vector] = await store.vectors(project, [chunkId], signal);
       if (row === undefined || vector === undefined) throw new Error(`${source} has no first row`);
-      const { mediaType, title, metadata, ordinal, text, span, headings, tokens } = row;
+      const { mediaType, title, ingestedAt, metadata, ordinal, text, span, headings, tokens } = row;
       const chunk = { ordinal, text, span, headings, tokens };
       const generation = kind === "stale" ? "0".repeat(24) : liveGeneration;
-      const record = { chunkId: `${chunkId.slice(0, -4)}beef`, project, documentId, generation, source, mediaType, title, metadata, chunk };
+      const record = {
+        chunkId: `${chunkId.slice(0, -4)}beef`,
+        project,
+        documentId,
+        generation,
+        source,
+        mediaType,
+        title,
+        ingestedAt,
+        metadata,
+        chunk,
+      };
       await store.upsert([{ ...record, vector: vector.vector }], signal);
     }
   }
