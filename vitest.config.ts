@@ -8,7 +8,14 @@ const resolve = { alias: [{ find: /^@millrace\/([a-z-]+)$/, replacement: `${sour
 export default defineConfig({
   test: {
     projects: [
-      { resolve, test: { name: "unit", sequence: { groupOrder: 0 }, include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts"] } },
+      {
+        resolve,
+        test: {
+          name: "unit",
+          sequence: { groupOrder: 0 },
+          include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "bench/test/arithmetic.test.mjs"],
+        },
+      },
       {
         resolve,
         test: {
