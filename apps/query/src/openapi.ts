@@ -1,5 +1,5 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { limits } from "@millrace/core";
+import { limits, mediaTypes } from "@millrace/core";
 import type { Env } from "hono";
 
 const problem = z
@@ -99,7 +99,10 @@ const upload = z
       .max(limits.sourceBytesMax)
       .optional()
       .openapi({ description: "The stable name; the same source again is an update." }),
-    media_type: z.string().optional(),
+    media_type: z
+      .string()
+      .optional()
+      .openapi({ description: `Where the source has no extension that is known: ${mediaTypes.join(", ")}, or an alias of one.` }),
     metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).optional(),
     ingest_id: z.string().optional().openapi({ description: "Documents with the same one share an event stream." }),
   })

@@ -1,3 +1,4 @@
+import type { MediaType } from "./media-type.ts";
 import type { ProjectName } from "./project.ts";
 
 /** Half-open range [start, end) of UTF-16 code units in `ParsedDocument.text`. */
@@ -31,9 +32,6 @@ export interface ParsedDocument {
 
 export type MetadataValue = string | number | boolean | readonly string[];
 export type Metadata = Readonly<Record<string, MetadataValue>>;
-
-/** Formats that have a parser; the source's extension or its first bytes decide. */
-export type MediaType = "text/markdown" | "text/plain" | "text/html" | "application/pdf";
 
 /** A slice of a document, small enough for the embedding model. `text === parsed.text.slice(span.start, span.end)`. */
 export interface Chunk {

@@ -1,7 +1,7 @@
 export { type PendingLoad, queuedBytes } from "./backpressure.ts";
 export { normaliseQuery, type SearchIdentity, searchCacheKey } from "./cache-key.ts";
 export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
-export type { Block, BlockKind, Chunk, ChunkRecord, MediaType, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
+export type { Block, BlockKind, Chunk, ChunkRecord, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
 export {
   ConfigError,
   DependencyError,
@@ -15,7 +15,7 @@ export {
 export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, parseFilter } from "./filter.ts";
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";
-export { knownExtensions, mediaTypeOf, mediaTypeOfMime } from "./media-type.ts";
+export { knownExtensions, type MediaType, mediaTypeOf, mediaTypeOfMime, mediaTypes } from "./media-type.ts";
 export { fingerprintWith, parseMetadata } from "./metadata.ts";
 export type {
   BlobStore,

@@ -10,6 +10,10 @@ export const limits = {
   documentPagesMax: 20_000,
   /** Pages parsed at once, of formats that have pages. */
   parsePagesPerPart: 100,
+  /** Of a zip archive, as docx is one: entries, bytes of what is read once unpacked, and how many times its packed size an entry may have. */
+  archiveEntriesMax: 10_000,
+  archiveBytesMax: 256 * 1024 * 1024,
+  archiveRatioMax: 200,
   /** Wall-clock limit for parsing one document. */
   parseTimeoutMs: 120_000,
   /** Resident memory limit of one parser process. */

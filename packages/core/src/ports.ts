@@ -1,5 +1,6 @@
-import type { ChunkRecord, MediaType, Metadata, Span } from "./document.ts";
+import type { ChunkRecord, Metadata, Span } from "./document.ts";
 import type { Filter } from "./filter.ts";
+import type { MediaType } from "./media-type.ts";
 import type { ProjectName } from "./project.ts";
 
 /**

@@ -11,11 +11,16 @@ export class DocumentBuilder {
   readonly #pageStarts: number[] = [];
   #length = 0;
 
-  /** Blank text is dropped. @throws DocumentError `parse.too_large` */
-  add(kind: BlockKind, text: string, level?: number): void {
+  /**
+   * Blank text is dropped.
+   * @param level of a heading
+   * @param separator the white space between the block before and this one
+   * @throws DocumentError `parse.too_large`
+   */
+  add(kind: BlockKind, text: string, level?: number, separator = "\n\n"): void {
     const clean = trimBlankLines(cleanText(text));
     if (clean === "") return;
-    if (this.#length > 0) this.#append("\n\n");
+    if (this.#length > 0) this.#append(separator);
     const start = this.#length;
     this.#append(clean);
     this.#blocks.push({ kind, start, end: this.#length, ...(level === undefined ? {} : { level }) });

@@ -1,116 +1,90 @@
-import type { BlockKind, ParsedDocument } from "@millrace/core";
-import { type DefaultTreeAdapterMap, parse } from "parse5";
-import { decodeText } from "./decode.ts";
+import type { ParsedDocument } from "@millrace/core";
+import { parse } from "parse5";
+import { decodeText, encodingFact } from "./decode.ts";
 import { DocumentBuilder } from "./document-builder.ts";
+import { addHtmlBlocks, type Element, elementsBelow, elementText, isElement, type Node } from "./html-blocks.ts";
 
-type Node = DefaultTreeAdapterMap["node"];
-type Element = DefaultTreeAdapterMap["element"];
-
-/** Parts of a page that are not its text. */
-const ignored = new Set([
-  "script",
-  "style",
-  "template",
-  "noscript",
-  "nav",
-  "head",
-  "iframe",
-  "svg",
-  "math",
-  "object",
-  "form",
-  "button",
-  "select",
-]);
-const headingLevels: Readonly<Record<string, number>> = { h1: 1, h2: 2, h3: 3, h4: 4, h5: 5, h6: 6 };
-const blockKinds: Readonly<Record<string, BlockKind>> = { pre: "code", ul: "list", ol: "list", dl: "list", table: "table" };
-const blockTags = new Set([
-  ..."address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer header hgroup hr html li main ol p pre section summary".split(
-    " ",
-  ),
-  ..."table tbody td tfoot th thead tr ul".split(" "),
-  ...Object.keys(headingLevels),
-]);
+/** Parts of a page that stand around its text, by tag and by ARIA role. */
+const boilerplateTags = new Set(["nav", "footer", "aside", "search", "dialog"]);
+const boilerplateRoles = new Set(["navigation", "banner", "contentinfo", "complementary", "search", "dialog", "alert"]);
+/** In these, a footer or an aside belongs to the text. */
+const contentTags = new Set(["main", "article", "section", "blockquote", "figure"]);
 
 /**
- * The readable text of a page with its headings, lists, tables and code. The tree is walked with a stack of its own, not by recursion: a page
- * may nest as deep as it likes.
+ * The readable text of a page with its structure. What the author marks as `<main>` is all there is to read; on a page without it everything
+ * is, except navigation and what stands around the text. A page that would be left with nothing is read whole.
  */
 export async function parseHtml(bytes: Uint8Array): Promise<ParsedDocument> {
-  const { text, encoding } = decodeText(bytes);
-  const tree = parse(text);
-  const builder = new DocumentBuilder();
-  let inline = "";
-  const flush = (): void => {
-    builder.add("paragraph", inline.replace(/\s+/g, " ").trim());
-    inline = "";
-  };
-  const pending: (Node | "end of block")[] = [tree];
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    if (node === "end of block") flush();
-    else if (isText(node)) inline += node.value;
-    else if (!("childNodes" in node))
-      continue; // comments and the doctype
-    else {
-      const tag = "tagName" in node ? node.tagName : "";
-      if (ignored.has(tag)) continue;
-      const level = headingLevels[tag];
-      const kind = level === undefined ? blockKinds[tag] : "heading";
-      if (kind !== undefined) {
-        flush();
-        builder.add(kind, elementText(node as Element, kind), level);
-        continue;
-      }
-      if (tag === "br") inline += " ";
-      if (blockTags.has(tag)) {
-        flush();
-        pending.push("end of block");
-      }
-      pushChildren(pending, node.childNodes);
-    }
+  const decoded = decodeText(bytes, declaredEncoding(bytes));
+  const tree = parse(decoded.text);
+  const facts = { ...headFacts(tree), ...encodingFact(decoded) };
+  const { title, ...metadata } = facts;
+  for (const [roots, omits] of readings(tree)) {
+    const builder = new DocumentBuilder();
+    for (const root of roots) addHtmlBlocks(builder, root, omits);
+    const document = builder.build({ title, metadata });
+    if (document.text !== "") return document;
   }
-  flush();
-  return builder.build({ title: titleOf(tree), metadata: encoding === "utf-8" ? {} : { encoding } });
+  return new DocumentBuilder().build({ title, metadata });
 }
 
-/** Text of a whole element: lines for list items and table rows, ` | ` between cells, white space kept only in code. */
-function elementText(element: Element, kind: BlockKind): string {
-  let text = "";
-  const pending: (Node | string)[] = [...element.childNodes].reverse();
-  for (let node = pending.pop(); node !== undefined; node = pending.pop()) {
-    if (typeof node === "string") text += node;
-    else if (isText(node)) text += kind === "code" ? node.value : node.value.replace(/\s+/g, " ");
-    else if ("childNodes" in node) {
-      const tag = "tagName" in node ? node.tagName : "";
-      if (ignored.has(tag)) continue;
-      if (tag === "li") text += "\n- ";
-      else if (tag === "tr" || tag === "dt" || tag === "br") text += "\n";
-      else if (tag === "dd") text += ": ";
-      if (tag === "td" || tag === "th") pending.push(" | ");
-      pushChildren(pending, node.childNodes);
-    }
+/** Ways to read the page, the most selective first. */
+function* readings(tree: Node): Generator<[readonly Node[], (element: Element) => boolean]> {
+  const mains = outermost([...elementsBelow(tree)].filter(isMain));
+  if (mains.length > 0) {
+    const hasTitle = mains.some((main) => [...elementsBelow(main)].some(({ tagName }) => tagName === "h1"));
+    const heading = hasTitle ? undefined : [...elementsBelow(tree)].find(({ tagName }) => tagName === "h1");
+    yield [heading === undefined ? mains : [heading, ...mains], (element) => isHidden(element) || element.tagName === "nav"];
   }
-  if (kind === "code") return text;
-  const lines = text.split("\n").map((line) =>
-    line
-      .replace(/[^\S\n]+/g, " ")
-      .replace(/(?: \|)+ *$/, "")
-      .trim(),
-  );
-  return lines.filter((line) => line !== "").join(kind === "heading" ? " " : "\n");
+  yield [[tree], (element) => isHidden(element) || isBoilerplate(element)];
+  yield [[tree], () => false];
 }
 
-function pushChildren(pending: (Node | string)[], children: readonly Node[]): void {
-  for (let index = children.length - 1; index >= 0; index--) pending.push(children[index] as Node);
+function isMain(element: Element): boolean {
+  return (element.tagName === "main" || attribute(element, "role") === "main") && !isHidden(element);
 }
 
-function isText(node: Node): node is DefaultTreeAdapterMap["textNode"] {
-  return node.nodeName === "#text";
+function outermost(elements: readonly Element[]): Element[] {
+  const all = new Set<Node>(elements);
+  return elements.filter((element) => !hasAncestor(element, (node) => all.has(node)));
 }
 
-function titleOf(tree: DefaultTreeAdapterMap["document"]): string | undefined {
-  const html = tree.childNodes.find((node) => node.nodeName === "html") as Element | undefined;
-  const head = html?.childNodes.find((node) => node.nodeName === "head") as Element | undefined;
-  const title = head?.childNodes.find((node) => node.nodeName === "title") as Element | undefined;
-  return title === undefined ? undefined : elementText(title, "heading");
+function isBoilerplate(element: Element): boolean {
+  const { tagName } = element;
+  if (boilerplateRoles.has(attribute(element, "role") ?? "")) return true;
+  if (!boilerplateTags.has(tagName)) return false;
+  return tagName === "nav" || tagName === "search" || !hasAncestor(element, (node) => isElement(node) && contentTags.has(node.tagName));
+}
+
+function isHidden(element: Element): boolean {
+  return attribute(element, "hidden") !== undefined || attribute(element, "aria-hidden") === "true";
+}
+
+function hasAncestor(element: Element, matches: (node: Node) => boolean): boolean {
+  for (let node: Node | null = element.parentNode; node !== null; node = "parentNode" in node ? node.parentNode : null) {
+    if (matches(node)) return true;
+  }
+  return false;
+}
+
+function attribute(element: Element, name: string): string | undefined {
+  return element.attrs.find((candidate) => candidate.name === name)?.value;
+}
+
+function headFacts(tree: Node): { title?: string; description?: string; author?: string } {
+  const facts: Record<string, string> = {};
+  for (const element of elementsBelow(tree)) {
+    if (element.tagName === "body") break;
+    const name = attribute(element, "name")?.toLowerCase() ?? "";
+    if (element.tagName === "title") facts["title"] ??= elementText(element, "heading");
+    else if (element.tagName === "meta" && (name === "description" || name === "author"))
+      facts[name] ??= attribute(element, "content") ?? "";
+  }
+  return facts;
+}
+
+/** The charset that a meta element or an XML declaration names in the first KiB, where the standard has it. */
+function declaredEncoding(bytes: Uint8Array): string | undefined {
+  const head = Buffer.from(bytes.subarray(0, 1_024)).toString("latin1");
+  return /<meta[^>]+charset\s*=\s*["']?\s*([\w.:-]+)/i.exec(head)?.[1] ?? /^\s*<\?xml[^>]*\sencoding=["']([\w.:-]+)["']/.exec(head)?.[1];
 }

@@ -4,7 +4,7 @@ import { fromMarkdown } from "mdast-util-from-markdown";
 import { gfmFromMarkdown } from "mdast-util-gfm";
 import { gfm } from "micromark-extension-gfm";
 import { parse as parseYaml } from "yaml";
-import { decodeText } from "./decode.ts";
+import { decodeText, encodingFact } from "./decode.ts";
 import { DocumentBuilder } from "./document-builder.ts";
 
 /**
@@ -12,8 +12,8 @@ import { DocumentBuilder } from "./document-builder.ts";
  * matter is metadata. What the reader sees is also what is embedded, so tokens are not spent on URLs.
  */
 export async function parseMarkdown(bytes: Uint8Array): Promise<ParsedDocument> {
-  const { text, encoding } = decodeText(bytes);
-  const { metadata, body } = splitFrontMatter(text);
+  const decoded = decodeText(bytes);
+  const { metadata, body } = splitFrontMatter(decoded.text);
   const tree = fromMarkdown(body, { extensions: [gfm()], mdastExtensions: [gfmFromMarkdown()] });
   const builder = new DocumentBuilder();
   let firstHeading: string | undefined;
@@ -22,7 +22,7 @@ export async function parseMarkdown(bytes: Uint8Array): Promise<ParsedDocument> 
     addBlock(builder, node);
   }
   const title = typeof metadata["title"] === "string" ? metadata["title"] : firstHeading;
-  return builder.build({ title, metadata: encoding === "utf-8" ? metadata : { ...metadata, encoding } });
+  return builder.build({ title, metadata: { ...metadata, ...encodingFact(decoded) } });
 }
 
 /** Front matter that is no YAML mapping is text like any other. */

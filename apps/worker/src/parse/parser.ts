@@ -1,7 +1,12 @@
 import type { MediaType, ParsedDocument } from "@millrace/core";
+import { parseCsv, parseTsv } from "./csv.ts";
+import { parseDocx } from "./docx.ts";
 import { parseHtml } from "./html.ts";
+import { parseJson, parseJsonLines } from "./json.ts";
 import { parseMarkdown } from "./markdown.ts";
 import { parsePdf } from "./pdf.ts";
+import { parseRestructuredText } from "./restructured-text.ts";
+import { parseSourceCode } from "./source-code.ts";
 import { parseText } from "./text.ts";
 
 /** A document, or some pages of one: a long one is parsed in parts, so that memory does not grow with it. */
@@ -23,7 +28,14 @@ export const parsers: Readonly<Record<MediaType, Parser>> = {
   "text/markdown": whole(parseMarkdown),
   "text/plain": whole(parseText),
   "text/html": whole(parseHtml),
+  "text/x-rst": whole(parseRestructuredText),
+  "text/csv": whole(parseCsv),
+  "text/tab-separated-values": whole(parseTsv),
+  "text/x-source": whole(parseSourceCode),
+  "application/json": whole(parseJson),
+  "application/jsonl": whole(parseJsonLines),
   "application/pdf": parsePdf,
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": whole(parseDocx),
 };
 
 /** A format without pages: one part. */

@@ -1,11 +1,11 @@
 import type { ParsedDocument } from "@millrace/core";
-import { decodeText } from "./decode.ts";
+import { decodeText, encodingFact } from "./decode.ts";
 import { DocumentBuilder } from "./document-builder.ts";
 
 /** Plain text: paragraphs are what stands between blank lines. */
 export async function parseText(bytes: Uint8Array): Promise<ParsedDocument> {
-  const { text, encoding } = decodeText(bytes);
+  const decoded = decodeText(bytes);
   const builder = new DocumentBuilder();
-  for (const paragraph of text.split(/\n[^\S\n]*\n/)) builder.add("paragraph", paragraph);
-  return builder.build({ metadata: encoding === "utf-8" ? {} : { encoding } });
+  for (const paragraph of decoded.text.split(/\n[^\S\n]*\n/)) builder.add("paragraph", paragraph);
+  return builder.build({ metadata: encodingFact(decoded) });
 }

@@ -16,16 +16,7 @@ import { parseText } from "../../src/parse/text.ts";
 export const full = process.env["MILLRACE_CHAOS"] === "full";
 export const chunking = { tokensMax: 64, tokensOverlap: 8, tokensMin: 16 } as const;
 
-/** mulberry32: numbers in [0, 1) that are the same for the same seed. */
-export function seeded(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
+export { seeded } from "../seeded.ts";
 
 /** What a document must look like in the end: worked out here from its bytes alone, by nothing that was under fire. */
 interface Expected {
