@@ -116,7 +116,11 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
       const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
       // The hits are spliced in as they were cached: a hit costs neither parsing nor serialising.
       return context.body(
-        `{"object":"search_results","data":${answer.serialisedHits},"cache":"${answer.cache}","took_ms":${tookMs}}`,
+        Buffer.concat([
+          Buffer.from('{"object":"search_results","data":'),
+          answer.serialisedHits,
+          Buffer.from(`,"cache":"${answer.cache}","took_ms":${tookMs}}`),
+        ]),
         200,
         {
           "content-type": "application/json",

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import { serve } from "@hono/node-server";
-import { SearchCache } from "@millrace/cache";
-import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
+import { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
+import { ConfigError, errorMessage, isMillraceError, limits } from "@millrace/core";
 import { availableCores, LocalEmbedder } from "@millrace/embedding";
 import { ApiKeys, Ledger } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
@@ -48,17 +48,22 @@ async function start(): Promise<void> {
     return redis;
   };
   const queueRedis = connect(redisQueueUrl, "queue");
-  const cacheRedis = connect(redisCacheUrl, "cache");
   const keys = new ApiKeys(queueRedis);
   await keys.register(await loadOrCreateAdminKey(config.home), { scopes: ["read", "ingest"], label: "admin.key" });
 
   // One question is a handful of tokens: half of the cores answer it as fast as all, and leave the rest to ingestion.
-  const embedder = new LocalEmbedder({
+  const localEmbedder = new LocalEmbedder({
     modelPath: config.model.path,
     dtype: config.model.dtype,
     threads: Math.max(1, availableCores() >> 1),
   });
-  lifecycle.onClose("embedder", () => embedder.close());
+  lifecycle.onClose("embedder", () => localEmbedder.close());
+  const cache = new CacheRedis(connect(redisCacheUrl, "cache"));
+  const embedder = new CachedQueryEmbedder(localEmbedder, {
+    redis: cache,
+    memoryBytesMax: limits.queryVectorMemoryBytesMax,
+    ttlSeconds: limits.queryVectorTtlSeconds,
+  });
   const store = new MilvusVectorStore({
     address: milvusAddress,
     space: embedder.space,
@@ -66,14 +71,19 @@ async function start(): Promise<void> {
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());
-  const cache = new SearchCache({ redis: cacheRedis, ttlSeconds: config.searchCacheTtlSeconds });
+  const answers = new AnswerCache({
+    redis: cache,
+    memoryBytesMax: limits.searchCacheMemoryBytesMax,
+    ttlSeconds: config.searchCacheTtlSeconds,
+    emptyTtlSeconds: Math.min(limits.searchCacheEmptyTtlSeconds, config.searchCacheTtlSeconds),
+  });
   const ledger = new Ledger(queueRedis);
   const producer = new Producer(queueRedis);
   lifecycle.onClose("producer", () => producer.close());
   const app = createApp({
     embedder,
     store,
-    cache,
+    cache: answers,
     keys,
     logger,
     ledger,
@@ -86,17 +96,17 @@ async function start(): Promise<void> {
       documentBytesMax: config.documentBytesMax,
       queueBytesMax: config.queueBytesMax,
     },
-    metrics: createMetrics(cache.counts),
+    metrics: createMetrics({ answers, embedder, cache }),
     probes: [
       { name: "queue redis", optional: false, check: () => queueRedis.ping() },
       { name: "milvus", optional: false, check: (signal) => store.ready(signal) },
-      { name: "embedder", optional: false, check: (signal) => embedder.embed(["ready"], signal) },
-      { name: "cache redis", optional: true, check: () => cacheRedis.ping() },
+      { name: "embedder", optional: false, check: (signal) => localEmbedder.embed(["ready"], signal) },
+      { name: "cache redis", optional: true, check: () => cache.ping() },
     ],
   });
   // Both may be away for now: requests answer 503 until they are back, and the model is warm when they are.
   store.start(AbortSignal.timeout(10_000)).catch((error: unknown) => logger.warn({ reason: errorMessage(error) }, "store.not_ready"));
-  await embedder.start(AbortSignal.timeout(60_000));
+  await localEmbedder.start(AbortSignal.timeout(60_000));
 
   await new Promise<void>((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, () => resolve());

@@ -1,5 +1,5 @@
-import type { CacheCounts } from "@millrace/cache";
-import { Counter, collectDefaultMetrics, Histogram, Registry } from "prom-client";
+import type { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 export interface QueryMetrics {
   readonly contentType: string;
@@ -8,8 +8,15 @@ export interface QueryMetrics {
   render(): Promise<string>;
 }
 
+/** What counts for itself, and is read when metrics are asked for. */
+export interface WatchedParts {
+  readonly answers: AnswerCache;
+  readonly embedder: CachedQueryEmbedder;
+  readonly cache: CacheRedis;
+}
+
 /** Prometheus metrics of the query service; event-loop delay and memory come with the default ones. No ids in labels. */
-export function createMetrics(cache: CacheCounts): QueryMetrics {
+export function createMetrics(watched: WatchedParts): QueryMetrics {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const duration = new Histogram({
@@ -19,17 +26,51 @@ export function createMetrics(cache: CacheCounts): QueryMetrics {
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
     registers: [registry],
   });
-  for (const outcome of ["hits", "misses", "errors"] as const) {
+  const counted = (name: string, help: string, label: string, read: () => Readonly<Record<string, number>>): void => {
     new Counter({
-      name: `millrace_search_cache_${outcome}_total`,
-      help: `Search cache ${outcome} since the start.`,
+      name,
+      help,
+      labelNames: [label],
       registers: [registry],
       collect() {
         this.reset();
-        this.inc(cache[outcome]);
+        for (const [value, count] of Object.entries(read())) this.inc({ [label]: value }, count);
       },
     });
-  }
+  };
+  const measured = (name: string, help: string, read: () => number): void => {
+    new Gauge({
+      name,
+      help,
+      registers: [registry],
+      collect() {
+        this.set(read());
+      },
+    });
+  };
+  const { answers, embedder, cache } = watched;
+  const byLevel = ({ memoryHits, redisHits, misses }: AnswerCache["counts"]) => ({ memory: memoryHits, redis: redisHits, none: misses });
+  counted("millrace_search_cache_lookups_total", "Searches by the cache level that answered; none: a miss.", "level", () =>
+    byLevel(answers.counts),
+  );
+  counted("millrace_query_vector_lookups_total", "Vectors of queries by the cache level that had them; none: embedded.", "level", () =>
+    byLevel(embedder.counts),
+  );
+  counted(
+    "millrace_single_flight_total",
+    "Missed searches: led (computed), joined (same process), followed (another process).",
+    "role",
+    () => ({
+      ...answers.flights.counts,
+    }),
+  );
+  counted("millrace_cache_redis_failures_total", "Commands to the cache Redis that failed or timed out.", "kind", () => ({
+    command: cache.failures,
+  }));
+  measured("millrace_search_cache_memory_bytes", "Bytes of answers kept in this process.", () => answers.memory.bytes);
+  measured("millrace_cache_breaker_open", "1 while the cache Redis is left alone, 0.5 while one command tries it.", () =>
+    cache.state === "open" ? 1 : cache.state === "half-open" ? 0.5 : 0,
+  );
   return {
     contentType: registry.contentType,
     startRequest: () => {

@@ -1,8 +1,8 @@
 import type { StoredHit } from "@millrace/core";
 
-/** The hits as they stand in the answer's `data`. */
-export function serialiseHits(hits: readonly StoredHit[]): string {
-  return JSON.stringify(
+/** The hits as they stand in the answer's `data`: bytes, as they go to the cache and to the socket. */
+export function serialiseHits(hits: readonly StoredHit[]): Uint8Array {
+  const data = JSON.stringify(
     hits.map((hit) => ({
       document_id: hit.documentId,
       source: hit.source,
@@ -18,4 +18,5 @@ export function serialiseHits(hits: readonly StoredHit[]): string {
       metadata: hit.metadata,
     })),
   );
+  return Buffer.from(data);
 }

@@ -29,7 +29,7 @@ export type {
   VectorStore,
 } from "./ports.ts";
 export { type ProjectName, parseProjectName } from "./project.ts";
-export { parseSearchRequest, type SearchAnswer, type SearchDeps, type SearchRequest, search } from "./query.ts";
+export { type CachedAnswer, parseSearchRequest, type SearchAnswer, type SearchDeps, type SearchRequest, search } from "./query.ts";
 export { HashEmbedder } from "./reference/hash-embedder.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";

@@ -57,6 +57,15 @@ export const limits = {
   pageSizeMax: 1_000,
   pageSizeDefault: 100,
   searchCacheTtlSeconds: 600,
+  /** Life of a cached answer without hits. */
+  searchCacheEmptyTtlSeconds: 15,
+  /** Answers kept in each query process. */
+  searchCacheMemoryBytesMax: 32 * 1024 * 1024,
+  /** Vectors of queries, kept longer than answers: they do not depend on the content. */
+  queryVectorTtlSeconds: 86_400,
+  queryVectorMemoryBytesMax: 8 * 1024 * 1024,
+  /** How long a version that bulk ingestion made live may be missing from cached answers. */
+  epochHoldMs: 1_000,
   /** A cache answer that takes longer than this is a miss. */
   cacheTimeoutMs: 50,
 } as const;

@@ -21,36 +21,43 @@ export interface SearchDeps {
     epoch(project: ProjectName): Promise<string>;
     liveGenerations(project: ProjectName, documentIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
   };
-  /** Never throws: a broken cache is a miss. Holds serialised hits, so that a hit costs no parsing. */
+  /** What of it is broken is a miss; never an answer of another key, and never one of a computation that failed. */
   readonly cache: {
-    get(key: string): Promise<string | undefined>;
-    set(key: string, value: string): Promise<void>;
+    answer(
+      key: string,
+      compute: (signal: AbortSignal) => Promise<{ readonly bytes: Uint8Array; readonly empty: boolean }>,
+      signal: AbortSignal,
+    ): Promise<CachedAnswer>;
   };
-  /** What an answer looks like on the wire; called on misses only. */
-  readonly serialise: (hits: readonly StoredHit[]) => string;
+  /** What an answer looks like on the wire; called on misses only, so that a hit costs neither parsing nor serialising. */
+  readonly serialise: (hits: readonly StoredHit[]) => Uint8Array;
+}
+
+export interface CachedAnswer {
+  readonly bytes: Uint8Array;
+  readonly cache: "hit" | "miss";
 }
 
 export interface SearchAnswer {
-  readonly serialisedHits: string;
+  readonly serialisedHits: Uint8Array;
   readonly cache: "hit" | "miss";
 }
 
 /**
- * Answers a search: cache → embed → vector search → live hits only → cache.
+ * Answers a search: epoch → cache → embed → vector search → live hits only → cache.
  * @throws InvalidInputError `query.too_long`; DependencyError when a dependency is away. A failed search throws before it could be cached.
  */
 export async function search(request: SearchRequest, deps: SearchDeps, signal: AbortSignal): Promise<SearchAnswer> {
   const { project, mode, topK, query, filter } = request;
   const epoch = await deps.ledger.epoch(project);
   const key = searchCacheKey({ project, epoch, spaceFingerprint: deps.embedder.space.fingerprint, mode, topK, query, filter });
-  const cached = await deps.cache.get(key);
-  if (cached !== undefined) return { serialisedHits: cached, cache: "hit" };
-
-  const vector = await embedQuery(query, deps.embedder, signal);
-  const hits = await searchLive(request, vector, deps, signal);
-  const serialisedHits = deps.serialise(hits);
-  await deps.cache.set(key, serialisedHits);
-  return { serialisedHits, cache: "miss" };
+  const compute = async (shared: AbortSignal): Promise<{ bytes: Uint8Array; empty: boolean }> => {
+    const vector = await embedQuery(query, deps.embedder, shared);
+    const hits = await searchLive(request, vector, deps, shared);
+    return { bytes: deps.serialise(hits), empty: hits.length === 0 };
+  };
+  const { bytes, cache } = await deps.cache.answer(key, compute, signal);
+  return { serialisedHits: bytes, cache };
 }
 
 async function embedQuery(query: string, embedder: Embedder, signal: AbortSignal): Promise<Float32Array> {

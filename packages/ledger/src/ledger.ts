@@ -2,6 +2,7 @@ import {
   DependencyError,
   documentIdOf,
   errorMessage,
+  limits,
   type MediaType,
   type Metadata,
   MillraceError,
@@ -126,6 +127,8 @@ const rateKey = "millrace:rate";
 
 export class Ledger {
   readonly #redis: Redis;
+  /** Reads of an epoch that are not on their way yet. */
+  readonly #unsentEpochs = new Map<ProjectName, Promise<string>>();
 
   constructor(redis: Redis) {
     this.#redis = redis;
@@ -203,6 +206,7 @@ export class Ledger {
       title,
       JSON.stringify(metadata),
       JSON.stringify(timings),
+      limits.epochHoldMs,
     ]);
     return reply !== 0;
   }
@@ -245,9 +249,25 @@ export class Ledger {
     return new Map(documentIds.flatMap((documentId, index) => (replies[index] ? [[documentId, String(replies[index])] as const] : [])));
   }
 
-  /** Changes whenever an answer of this project may have changed; part of every cache key. */
-  async epoch(project: ProjectName): Promise<string> {
-    return (await this.#call((redis) => redis.get(projectKey(project, "epoch")))) ?? "0";
+  /**
+   * Part of every cache key of the project. Changes before the reply to a delete or to the last switch of an ingest, and at most `epochHoldMs` after any other
+   * switch; what was read once is never read again after it changed. Hence an answer that was computed after reading an epoch, and is found under the
+   * same one, holds nothing deleted, and lacks no version that has been live for longer than the hold.
+   *
+   * Asked by every search. It is read anew for each, as only a read that begins after a delete was acknowledged is certain to see it (a message
+   * over pub/sub may come later than the acknowledgement); those who ask in the same turn of the event loop share one.
+   */
+  epoch(project: ProjectName): Promise<string> {
+    const unsent = this.#unsentEpochs.get(project);
+    if (unsent !== undefined) return unsent;
+    const read = new Promise<void>((resolve) => setImmediate(resolve)).then(async () => {
+      this.#unsentEpochs.delete(project);
+      const key = projectKey(project, "epoch");
+      const [held, epoch] = await this.#call((redis) => redis.mget(`${key}:held`, key));
+      return held ?? epoch ?? "0";
+    });
+    this.#unsentEpochs.set(project, read);
+    return read;
   }
 
   /** Ordered by source (by state, then source, when a state is given). */

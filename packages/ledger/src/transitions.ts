@@ -7,7 +7,8 @@
  *   KEYS[1] hash    the document
  *   KEYS[2] zset    sources: `source\0documentId`, score 0, for listing by name
  *   KEYS[3] zset    states: `state\0source\0documentId`, score 0, for listing and counting by state
- *   KEYS[4] string  epoch, part of every cache key of the project
+ *   KEYS[4] string  epoch, part of every cache key of the project: a counter that every change advances; with ":held" behind it,
+ *           the epoch that readers are shown instead for a moment, so that bulk ingestion does not empty the caches with every document
  *   KEYS[5] hash    garbage: `documentId:generation` -> chunk count, rows in the vector store that nothing refers to
  *   KEYS[6] string  sequence, makes every generation unique
  *   KEYS[7] prefix of the event streams, completed with the ingest id kept in the document; with ":open" behind it, how many
@@ -44,6 +45,9 @@ local function countOpen(ingestId, change)
   redis.call('INCRBY', key, change)
   redis.call('EXPIRE', key, 86400)
 end
+local function isLastOpen(ingestId)
+  return ingestId == '' or tonumber(redis.call('GET', KEYS[7] .. ingestId .. ':open') or '0') <= 0
+end
 -- A pending generation is opened and closed here and nowhere else, so that the counters of the load cannot drift.
 local function openPending(generation)
   redis.call('HSET', doc, 'pendingGeneration', generation, 'pendingChunks', '0', 'pendingDone', '0', 'attempts', '0', 'failures', '0', 'pendingBytes', get('bytes'), 'plannedAt', now)
@@ -66,6 +70,15 @@ local function strike(countField, pointField)
   if get(pointField) == here then return redis.call('HINCRBY', doc, countField, 1) end
   redis.call('HSET', doc, pointField, here, countField, '1')
   return 1
+end
+-- Readers see the change at once.
+local function advanceEpoch()
+  redis.call('INCR', KEYS[4])
+  redis.call('DEL', KEYS[4] .. ':held')
+end
+-- Readers see the first change at once and those after it together, when the hold runs out.
+local function advanceEpochHeld(holdMs)
+  redis.call('SET', KEYS[4] .. ':held', redis.call('INCR', KEYS[4]), 'PX', holdMs, 'NX')
 end
 local function dropRows(generation, chunks)
   if generation ~= '' and tonumber(chunks ~= '' and chunks or '0') > 0 then
@@ -216,8 +229,9 @@ return 1
 
 /**
  * Makes the pending generation the live one: from here on it answers, and the one before does not. The epoch makes every cached
- * answer of the project unreachable.
- *   ARGV[2] generation [3] chunks [4] tokens [5] title [6] metadata JSON [7] timings JSON
+ * answer of the project unreachable: at once for the last document of an ingest, so for every upload; while others of the same ingest
+ * are pending, within the hold.
+ *   ARGV[2] generation [3] chunks [4] tokens [5] title [6] metadata JSON [7] timings JSON [8] hold in milliseconds
  * Returns 1; 0 when superseded; 2 when it was live already (a repeated job).
  */
 const switchLive = `${prelude}
@@ -233,7 +247,7 @@ closePending()
 clearFailure()
 local state = ARGV[3] == '0' and 'empty' or 'live'
 setState(state)
-redis.call('INCR', KEYS[4])
+if isLastOpen(get('ingestId')) then advanceEpoch() else advanceEpochHeld(ARGV[8]) end
 emit(get('ingestId'), state, {'chunks', ARGV[3], 'tokens', ARGV[4]})
 return 1
 `;
@@ -278,7 +292,7 @@ redis.call('HSET', doc, 'liveGeneration', '', 'liveChunks', '0', 'liveTokens', '
 clearFailure()
 redis.call('ZREM', KEYS[2], get('source') .. '\\0' .. id)
 setState('deleted')
-redis.call('INCR', KEYS[4])
+advanceEpoch()
 return 1
 `;
 

@@ -1,4 +1,4 @@
-import { documentIdOf, parseProjectName } from "@millrace/core";
+import { documentIdOf, limits, parseProjectName } from "@millrace/core";
 import { startRedis, type TestRedis } from "@millrace/testing";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -267,6 +267,52 @@ describe("Ledger", () => {
     expect(await ledger.twin(project, "c1", "f1")).toBeUndefined();
     await ledger.remove(project, documentId);
     expect(await ledger.twin(project, "c2", "f1")).toBeUndefined();
+  });
+
+  it("shows bulk ingestion's changes together within the hold, the last of an ingest and every delete at once", async () => {
+    const { project, documentId, plan, ref } = setUp();
+    const held = `millrace:{${project}}:epoch:held`;
+    const switchTo = async (source: string): Promise<void> => {
+      const { documentId: id, generation } = await plan("c1", { source });
+      await ledger.switchLive({ ...ref(generation), documentId: id }, { chunks: 1, tokens: 1, title: "", metadata: {}, timings: {} });
+    };
+    await plan("c1", { source: "open.md" }); // others of the same ingest are never the last
+    const before = await ledger.epoch(project);
+    await switchTo("a.md");
+    const shown = await ledger.epoch(project);
+    expect(shown).not.toBe(before);
+    const holdMs = await redis.pttl(held);
+    expect(holdMs).toBeGreaterThan(0);
+    expect(holdMs).toBeLessThanOrEqual(limits.epochHoldMs);
+    await switchTo("b.md");
+    expect(await ledger.epoch(project)).toBe(shown);
+    expect(await redis.pttl(held)).toBeLessThanOrEqual(holdMs); // never prolonged
+    await redis.pexpire(held, 0); // its end, without waiting for it
+    const afterHold = await ledger.epoch(project);
+    expect(afterHold).not.toBe(shown);
+    await switchTo("c.md");
+    const again = await ledger.epoch(project);
+    expect([before, shown, afterHold]).not.toContain(again);
+    await ledger.remove(project, documentId);
+    const afterDelete = await ledger.epoch(project);
+    expect([before, shown, afterHold, again]).not.toContain(afterDelete);
+    await switchTo("d.md");
+    const open = await plan("c1", { source: "open.md" });
+    const beforeLast = await ledger.epoch(project);
+    await ledger.switchLive(
+      { project, documentId: open.documentId, generation: open.generation },
+      { chunks: 1, tokens: 1, title: "", metadata: {}, timings: {} },
+    );
+    expect(await ledger.epoch(project)).not.toBe(beforeLast);
+    expect(await redis.exists(held)).toBe(0);
+  });
+
+  it("reads an epoch anew for each turn of the event loop, once for all who ask in it", async () => {
+    const { project } = setUp();
+    const together = [ledger.epoch(project), ledger.epoch(project)];
+    expect(together[0]).toBe(together[1]);
+    await Promise.all(together);
+    expect(ledger.epoch(project)).not.toBe(together[0]);
   });
 
   it("fails with a typed, retryable error while Redis is away", async () => {

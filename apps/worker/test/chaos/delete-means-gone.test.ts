@@ -85,13 +85,13 @@ async function storm(
     store,
     embedder,
     cache,
-    serialise: (hits: readonly StoredHit[]) => JSON.stringify(hits.map((hit) => hit.generation)),
+    serialise: (hits: readonly StoredHit[]) => Buffer.from(JSON.stringify(hits.map((hit) => hit.generation))),
   };
   const searching = Array.from({ length: searchers }, async () => {
     while (running) {
       const goneBefore = new Set(gone);
       const { serialisedHits } = await search({ project, query, topK: 20, mode: "dense" }, deps, signal);
-      for (const generation of JSON.parse(serialisedHits) as string[]) if (goneBefore.has(generation)) stale++;
+      for (const generation of JSON.parse(Buffer.from(serialisedHits).toString()) as string[]) if (goneBefore.has(generation)) stale++;
       searches++;
       await new Promise((resolve) => setImmediate(resolve)); // an answer from memory lets nobody else have a turn
     }
@@ -113,8 +113,16 @@ async function storm(
 
 /** A cache that never forgets, so that only its key can keep it right. */
 function memoryCache(): SearchDeps["cache"] {
-  const entries = new Map<string, string>();
-  return { get: async (key) => entries.get(key), set: async (key, value) => void entries.set(key, value) };
+  const entries = new Map<string, Uint8Array>();
+  return {
+    answer: async (key, compute, signal) => {
+      const known = entries.get(key);
+      if (known !== undefined) return { bytes: known, cache: "hit" };
+      const { bytes } = await compute(signal);
+      entries.set(key, bytes);
+      return { bytes, cache: "miss" };
+    },
+  };
 }
 
 test("no search returns what a delete or a replacement has ended", { timeout: 600_000 }, async () => {
@@ -131,7 +139,7 @@ test("control: without the ledger's word on each hit, and without the epoch in t
     epoch: (of) => rig.ledger.epoch(of),
     liveGenerations: async () => new Map(rows.map((row) => [row.documentId, row.generation])),
   };
-  const noCache: SearchDeps["cache"] = { get: async () => undefined, set: async () => undefined };
+  const noCache: SearchDeps["cache"] = { answer: async (_key, compute, of) => ({ ...(await compute(of)), cache: "miss" }) };
   const listening = {
     search: async (...request: Parameters<SearchDeps["store"]["search"]>) => {
       rows = await rig.store.search(...request);

@@ -1,0 +1,89 @@
+import type { CachedAnswer } from "@millrace/core";
+import type { CacheRedis } from "./cache-redis.ts";
+import { MemoryCache } from "./memory-cache.ts";
+import { SingleFlight } from "./single-flight.ts";
+
+export interface AnswerCacheOptions {
+  readonly redis: CacheRedis;
+  readonly memoryBytesMax: number;
+  readonly ttlSeconds: number;
+  /** Life of an answer without hits: random questions must not fill the cache. */
+  readonly emptyTtlSeconds: number;
+}
+
+export interface AnswerCacheCounts {
+  memoryHits: number;
+  redisHits: number;
+  misses: number;
+}
+
+/** No search takes longer than this unless its store is in trouble; a dead process's lock is in the way no longer. */
+const lockTtlMs = 2_000;
+/** An entry that is asked for all the time costs Redis one read in so long. */
+const memoryTtlMs = 2_000;
+
+/**
+ * Serialised answers: in this process, then on the cache Redis, and what neither has is computed once for all who ask. Bytes go through as they are, from
+ * Redis to the socket.
+ *
+ * Right by its keys, which name the epoch of the content: there is nothing to invalidate, and an entry of an earlier epoch is never asked for again.
+ */
+export class AnswerCache {
+  readonly counts: AnswerCacheCounts = { memoryHits: 0, redisHits: 0, misses: 0 };
+  readonly memory: MemoryCache;
+  readonly flights: SingleFlight;
+  readonly #options: AnswerCacheOptions;
+
+  constructor(options: AnswerCacheOptions) {
+    this.#options = options;
+    this.memory = new MemoryCache({ bytesMax: options.memoryBytesMax });
+    this.flights = new SingleFlight({ redis: options.redis, lockTtlMs });
+  }
+
+  /**
+   * The answer under `key`, or else what `compute` makes, which is then kept.
+   * @throws what `compute` throws, of which nothing is kept; the signal's reason
+   */
+  async answer(
+    key: string,
+    compute: (signal: AbortSignal) => Promise<{ readonly bytes: Uint8Array; readonly empty: boolean }>,
+    signal: AbortSignal,
+  ): Promise<CachedAnswer> {
+    const remembered = this.memory.get(key);
+    if (remembered !== undefined) {
+      this.counts.memoryHits++;
+      return { bytes: remembered, cache: "hit" };
+    }
+    const found = await this.#read(key);
+    if (found !== undefined) {
+      this.counts.redisHits++;
+      return { bytes: found, cache: "hit" };
+    }
+    this.counts.misses++;
+    const flight = {
+      read: () => this.#read(key),
+      compute: async (shared: AbortSignal) => {
+        const { bytes, empty } = await compute(shared);
+        await this.#keep(key, bytes, empty ? this.#options.emptyTtlSeconds : this.#options.ttlSeconds);
+        return bytes;
+      },
+    };
+    const { value } = await this.flights.run(key, flight, signal);
+    return { bytes: value, cache: "miss" };
+  }
+
+  async #read(key: string): Promise<Uint8Array | undefined> {
+    const value = (await this.#options.redis.attempt((redis) => redis.getBuffer(key))) ?? undefined;
+    if (value !== undefined) this.memory.set(key, value, memoryTtlMs);
+    return value;
+  }
+
+  async #keep(key: string, bytes: Uint8Array, ttlSeconds: number): Promise<void> {
+    // Entries written together should not end together: a tenth of the time is left to chance.
+    const ttlMs = Math.round(ttlSeconds * 1_000 * (0.9 + Math.random() * 0.1));
+    this.memory.set(key, bytes, memoryTtlMs);
+    await this.#options.redis.attempt((redis) =>
+      redis.set(key, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), "PX", ttlMs),
+    );
+  }
+}
