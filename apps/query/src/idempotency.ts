@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { DependencyError, errorMessage, type ProjectName } from "@millrace/core";
-import type { Redis } from "ioredis";
+import type { Redis } from "@millrace/runtime";
 import { Refusal } from "./problem.ts";
 
 /** A reply as it was given, to be given again. */

@@ -42,12 +42,12 @@ async function start(): Promise<void> {
       hint: "`millrace up` starts it with all of them.",
     });
   }
-  const connect = (url: string, role: "queue" | "cache") => {
+  const connect = (url: string, role: "service" | "cache") => {
     const redis = connectRedis(url, role, (error) => logger.warn({ role, reason: error.message }, "redis.error"));
     lifecycle.onClose(`redis (${role})`, () => redis.disconnect());
     return redis;
   };
-  const queueRedis = connect(redisQueueUrl, "queue");
+  const queueRedis = connect(redisQueueUrl, "service");
   const keys = new ApiKeys(queueRedis);
   await keys.register(await loadOrCreateAdminKey(config.home), { scopes: ["read", "ingest"], label: "admin.key" });
 

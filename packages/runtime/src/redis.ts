@@ -1,16 +1,20 @@
 import { ConfigError, DependencyError, errorMessage } from "@millrace/core";
 import { Redis } from "ioredis";
 
+export type { Redis };
+
 /**
  * Connection settings per role. The queue connection of a service fails fast (a caller waits for the answer); a BullMQ worker's
  * must retry for ever (`maxRetriesPerRequest: null`, BullMQ insists on it). The cache connection never queues while offline:
  * a broken cache is a miss now, not an answer later.
  */
-export type RedisRole = "queue" | "worker" | "cache";
+export type RedisRole = "queue" | "service" | "worker" | "cache";
 
 const roleOptions = {
   // A peer that went away without a word leaves a connection that looks well: one that owes an answer for so long is replaced.
   queue: { maxRetriesPerRequest: 2, connectTimeout: 5_000, commandTimeout: 10_000, socketTimeout: 5_000 },
+  // Behind a request: it fails within a second.
+  service: { maxRetriesPerRequest: 2, connectTimeout: 800, commandTimeout: 800, socketTimeout: 2_000 },
   worker: { maxRetriesPerRequest: null, connectTimeout: 5_000, socketTimeout: 15_000 },
   cache: { maxRetriesPerRequest: 0, enableOfflineQueue: false, connectTimeout: 1_000, enableAutoPipelining: true },
 } as const satisfies Record<RedisRole, object>;
@@ -27,7 +31,7 @@ export function connectRedis(url: string, role: RedisRole, onError: (error: Erro
   return redis;
 }
 
-export interface RedisSafety {
+interface RedisSafety {
   readonly policy: string;
   readonly appendOnly: boolean;
   /** Whether its last write to disk went well. */

@@ -35,14 +35,15 @@ export async function startRedis(options: { readonly args?: readonly string[] } 
     ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--maxmemory-policy", "noeviction"],
     ...(options.args ?? []),
   ]);
-  return { ...server, url: `redis://127.0.0.1:${server.port}` };
+  // Not spread: the pid is another one after a restart.
+  return Object.assign(server, { url: `redis://127.0.0.1:${server.port}` });
 }
 
 export async function startMilvusLite(): Promise<TestMilvusLite> {
   const server = await start("milvus", join(python(), "bin", "milvus-lite"), (port, folder) => [
     ...["server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", folder],
   ]);
-  return { ...server, address: `127.0.0.1:${server.port}` };
+  return Object.assign(server, { address: `127.0.0.1:${server.port}` });
 }
 
 const startMsMax = 30_000;

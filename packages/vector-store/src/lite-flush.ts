@@ -86,13 +86,17 @@ export class LiteFlush {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const { flushing, flushes, unflushed } = this.#keys;
-    // Runs out by itself when this process dies in between.
-    await this.#ask(() => this.#redis.set(flushing, "1", "PX", 2 * flushMsMax));
+    const mark = (ms: number) => this.#ask(() => this.#redis.set(flushing, "1", "PX", ms));
+    // Runs out by itself soon after this process has died: searches wait for it.
+    await mark(markMs);
+    const renewal = setInterval(() => void mark(markMs).catch(() => undefined), markMs / 3);
     try {
       await call("flush", flushMsMax, (timeout) => this.#client.flush({ collection_names: [this.#collection], timeout }));
     } catch (error) {
-      // It may still be going on: the mark stays until it runs out. The write before it has succeeded all the same.
-      if (isMillraceError(error) && error.code === "store.timeout") return;
+      // It may still be going on. The write before it has succeeded all the same.
+      if (isMillraceError(error) && error.code === "store.timeout") return void (await mark(2 * flushMsMax));
+    } finally {
+      clearInterval(renewal);
     }
     await this.#ask(() => this.#redis.multi().incr(flushes).del(flushing).set(unflushed, "0").exec());
   }
@@ -124,4 +128,5 @@ const flushBytes = 8 * 1024 * 1024;
 const idleBytesMin = 512 * 1024;
 const idleMs = 1_000;
 const flushMsMax = 10_000;
+const markMs = 3_000;
 const pollMs = 5;

@@ -2,6 +2,7 @@ import {
   type ChunkRecord,
   ConfigError,
   checkVector,
+  DependencyError,
   type EmbeddingSpace,
   limits,
   type ProjectName,
@@ -17,6 +18,7 @@ import type { Redis } from "ioredis";
 import { keyRangeExpression, keysExpression, searchExpression } from "./filter-expression.ts";
 import { LiteFlush } from "./lite-flush.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
+import { Pulse } from "./pulse.ts";
 import { raceAbort } from "./race-abort.ts";
 import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";
 import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection } from "./schema.ts";
@@ -45,6 +47,7 @@ interface Session {
   readonly lane: WriterLane;
   /** On Milvus Lite only. */
   readonly liteFlush: LiteFlush | undefined;
+  readonly pulse: Pulse;
 }
 
 const keyFields = ["chunk_id", "project"];
@@ -53,6 +56,8 @@ const vectorsPerCallMax = 250;
 /** Rows per read of a scan. Milvus gives 16,384 at most. */
 const scanRowsMax = 8_192;
 
+/** A search waits no longer for a connection, which goes on being made. */
+const searchConnectMsMax = 300;
 /** Keys per read or delete: an expression of some 45 KB. */
 const keysPerCallMax = 1_000;
 
@@ -60,6 +65,8 @@ export class MilvusVectorStore implements VectorStore {
   readonly #options: MilvusVectorStoreOptions;
   readonly #names: CollectionNames;
   #session: Promise<Session> | undefined;
+  /** It was silent, and no connection was made since. */
+  #away = false;
 
   constructor(options: MilvusVectorStoreOptions) {
     this.#options = options;
@@ -167,8 +174,9 @@ export class MilvusVectorStore implements VectorStore {
     }
   }
 
+  /** @throws DependencyError as the others, within a second where Milvus is silent: somebody waits for the answer */
   async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
-    const session = await raceAbort(this.#connected(), signal);
+    const session = await raceAbort(this.#connectedSoon(), signal);
     const { collection } = this.#names;
     const search = {
       collection_name: collection,
@@ -183,7 +191,10 @@ export class MilvusVectorStore implements VectorStore {
       ...(session.liteFlush !== undefined ? {} : { params: { ef: Math.max(128, 2 * request.limit) } }),
     };
     const { results } = await raceAbort(
-      this.#read(session, "search", async (timeout) => session.client.search({ ...search, timeout })),
+      this.#unlessSilent(
+        session,
+        this.#read(session, "search", async (timeout) => session.client.search({ ...search, timeout })),
+      ),
       signal,
     );
     return results.map((row) => toHit(row as unknown as Row & { score: number }, request.project));
@@ -254,6 +265,32 @@ export class MilvusVectorStore implements VectorStore {
     }
   }
 
+  async #unlessSilent<T>(session: Session, read: Promise<T>): Promise<T> {
+    try {
+      return await session.pulse.guard(read);
+    } catch (error) {
+      // A connection that swallowed a request may never say so: the next call makes another one.
+      if (session.pulse.isSilent && (await this.#session?.catch(() => undefined)) === session) {
+        this.#away = true;
+        this.#forget();
+      }
+      throw error;
+    }
+  }
+
+  /** Waits for a connection that is being made, but not long, and not at all where the server was silent just now. */
+  async #connectedSoon(): Promise<Session> {
+    const connected = this.#connected();
+    const gaveUp = new AbortController();
+    const timer = setTimeout(() => gaveUp.abort(notConnected()), searchConnectMsMax);
+    if (this.#away) gaveUp.abort(notConnected());
+    try {
+      return await raceAbort(connected, gaveUp.signal);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   #connected(): Promise<Session> {
     this.#session ??= this.#connect().catch((error: unknown) => {
       this.#session = undefined;
@@ -275,7 +312,9 @@ export class MilvusVectorStore implements VectorStore {
     const client = await connectMilvus(this.#options);
     try {
       const { version } = await call("tell its version", deadlines.connectMs, () => client.getVersion());
-      return await (version.startsWith("milvus_lite") ? this.#openLite(client) : this.#open(client));
+      const session = await (version.startsWith("milvus_lite") ? this.#openLite(client) : this.#open(client));
+      this.#away = false;
+      return session;
     } catch (error) {
       await client.closeConnection();
       throw error;
@@ -284,7 +323,7 @@ export class MilvusVectorStore implements VectorStore {
 
   async #open(client: MilvusClient): Promise<Session> {
     await ensureCollection(client, this.#names, this.#options.space, false);
-    return { client, lane: openLane, liteFlush: undefined };
+    return { client, lane: openLane, liteFlush: undefined, pulse: pulseOf(client) };
   }
 
   async #openLite(client: MilvusClient): Promise<Session> {
@@ -298,8 +337,18 @@ export class MilvusVectorStore implements VectorStore {
     await lane.run(() => ensureCollection(client, this.#names, this.#options.space, true), signal);
     const liteFlush = new LiteFlush(client, this.#names.collection, redis, lane, laneKey);
     await liteFlush.start();
-    return { client, lane, liteFlush };
+    return { client, lane, liteFlush, pulse: pulseOf(client) };
   }
+}
+
+function notConnected(): DependencyError {
+  return new DependencyError("store.unavailable", "There is no connection to Milvus yet", {
+    hint: "Is Milvus running at MILVUS_ADDRESS? `millrace status` shows the embedded one.",
+  });
+}
+
+function pulseOf(client: MilvusClient): Pulse {
+  return new Pulse(() => call("tell its version", deadlines.connectMs, () => client.getVersion()));
 }
 
 /** Rows are made batch by batch, so that a large document is not held in memory twice. */
