@@ -9,11 +9,6 @@ export interface HandlerDeps extends ProcessDeps {
   readonly logger: Logger;
 }
 
-/** Temporary failures of one generation before it is given up until somebody asks again: more than half an hour of outage. */
-const failuresMax = 50;
-const backoffMsMin = 500;
-const backoffMsMax = 60_000;
-
 /** A child process that died of this very document: it has no other at the time. */
 const crashCodes: ReadonlySet<string> = new Set(["parse.crashed", "embed.crashed"]);
 
@@ -61,14 +56,7 @@ async function recordFailure(
   const failure = { code, message, stage, retryable };
   const crashed = crashCodes.has(code);
   const temporary = retryable || crashed;
-  const outcome = await deps.ledger.fail(ref, failure, { crashed, ...(temporary ? {} : { finalState: "failed" }) });
-  if (outcome.final) return undefined;
-  if (outcome.failures >= failuresMax) {
-    await deps.ledger.fail(ref, failure, { finalState: "failed" });
-    return undefined;
-  }
-  const backoffMs = Math.min(backoffMsMin * 2 ** (outcome.failures - 1), backoffMsMax);
-  return backoffMs * (0.5 + Math.random() / 2);
+  return (await deps.ledger.fail(ref, failure, { crashed, ...(temporary ? {} : { finalState: "failed" }) })).retryInMs;
 }
 
 export async function handleMaintenanceJob({ project }: JobData<"maintenance">, signal: AbortSignal, deps: HandlerDeps): Promise<void> {

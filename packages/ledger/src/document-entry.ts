@@ -45,6 +45,8 @@ export interface DocumentEntry {
   /** Runs of the pending version, or of the one that ended last. */
   readonly attempts: number;
   readonly failure: DocumentFailure | undefined;
+  /** When a pending version that failed is tried again; undefined when it does not wait for that. */
+  readonly retryAt: number | undefined;
   readonly ingestId: string;
   readonly createdAt: number;
   /** When the version that is pending, or was last, arrived. */
@@ -89,6 +91,7 @@ export function documentEntryFrom(documentId: string, fields: Readonly<Record<st
           retryable: fields["errorRetryable"] === "1",
         }
       : undefined,
+    retryAt: fields["retryAt"] ? Number(fields["retryAt"]) : undefined,
     ingestId: fields["ingestId"] ?? "",
     createdAt: Number(fields["createdAt"] ?? 0),
     plannedAt: Number(fields["plannedAt"] ?? 0),

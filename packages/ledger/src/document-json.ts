@@ -20,6 +20,7 @@ export function documentJson(entry: DocumentEntry, options: { readonly withOrigi
     progress: entry.pendingGeneration === undefined ? null : { chunks: entry.pendingChunks, done: entry.pendingDone },
     attempts: entry.attempts,
     error: entry.failure ?? null,
+    retry_at: entry.retryAt === undefined ? null : timeText(entry.retryAt),
     created_at: timeText(entry.createdAt),
     updated_at: timeText(entry.updatedAt),
     live_at: entry.liveAt === undefined ? null : timeText(entry.liveAt),

@@ -79,7 +79,7 @@ export interface Load {
 
 /** How a failure is taken. */
 export interface FailOptions {
-  /** Undefined: the job will be tried again. */
+  /** Undefined: it is tried again, so many times. */
   readonly finalState?: "failed" | "quarantined";
   /** The process that worked on this document alone died of it: the second time at one point ends in quarantine. */
   readonly crashed?: boolean;
@@ -121,6 +121,10 @@ export interface LedgerEvent {
 const workerDeathsMax = 10;
 /** The same of a process that had only this document. */
 const crashesMax = 2;
+/** Temporary failures of one generation before it is given up until somebody asks again: more than half an hour of outage. */
+const failuresMax = 50;
+const retryMsMin = 500;
+const retryMsMax = 60_000;
 
 const projectsKey = "millrace:projects";
 const rateKey = "millrace:rate";
@@ -211,21 +215,28 @@ export class Ledger {
     return reply !== 0;
   }
 
-  /** Records a failure. `failures` counts those of the generation; `final` when it will not be tried again, be it that it was superseded. */
-  async fail(ref: GenerationRef, failure: DocumentFailure, options: FailOptions = {}): Promise<{ failures: number; final: boolean }> {
+  /**
+   * Records a failure, and decides whether there will be another try and when: each pause is twice the one before, and a little at random, so that
+   * those which failed together do not come back together.
+   * @returns milliseconds until the next try; undefined when there is none, be it that the generation was superseded
+   */
+  async fail(ref: GenerationRef, failure: DocumentFailure, options: FailOptions = {}): Promise<{ failures: number; retryInMs?: number }> {
     const { code, message, stage, retryable } = failure;
-    const reply = Number(
-      await this.#run("fail", ref.project, ref.documentId, [
-        ref.generation,
-        code,
-        message,
-        stage,
-        retryable ? 1 : 0,
-        options.finalState ?? "",
-        options.crashed === true ? crashesMax : "",
-      ]),
-    );
-    return { failures: Math.abs(reply), final: reply <= 0 };
+    const reply = await this.#run("fail", ref.project, ref.documentId, [
+      ref.generation,
+      code,
+      message,
+      stage,
+      retryable ? 1 : 0,
+      options.finalState ?? "",
+      options.crashed === true ? crashesMax : "",
+      failuresMax,
+      retryMsMin,
+      retryMsMax,
+      0.5 + Math.random() / 2,
+    ]);
+    const [failures, retryInMs] = reply as [number, number];
+    return { failures, ...(retryInMs < 0 ? {} : { retryInMs }) };
   }
 
   /** True when there was such a document. When it resolves, no query returns the document any more. */

@@ -61,7 +61,7 @@ local function closePending()
   redis.call('HINCRBY', KEYS[8], 'bytes', 0 - tonumber(get('pendingBytes')))
   countOpen(get('ingestId'), -1)
   redis.call('HSET', doc, 'pendingGeneration', '', 'pendingChunks', '0', 'pendingDone', '0')
-  redis.call('HDEL', doc, 'run', 'stage', 'deaths', 'deathPoint', 'crashes', 'crashPoint')
+  redis.call('HDEL', doc, 'run', 'stage', 'deaths', 'deathPoint', 'crashes', 'crashPoint', 'retryAt')
 end
 -- Where a run is: work that dies twice at one point dies of itself, work that dies at ever other points only has bad luck.
 local function point() return get('stage') .. ':' .. get('pendingDone') end
@@ -193,6 +193,7 @@ if get('run') ~= '' then
   end
 end
 redis.call('HSET', doc, 'run', ARGV[3], 'stage', 'parsing')
+redis.call('HDEL', doc, 'retryAt')
 redis.call('HINCRBY', doc, 'attempts', 1)
 setState('parsing')
 emit(get('ingestId'), 'parsing')
@@ -257,24 +258,28 @@ return 1
  * pending and is tried again.
  *   ARGV[2] generation [3] code [4] message [5] stage [6] retryable 0|1 [7] final state, '' = will be tried again
  *   [8] crashes at one point at most, after which it is quarantined; '' = this was no crash
- * Returns 0 when superseded, else how many times the generation has failed; negative when that was final.
+ *   [9] failures at most [10] first and [11] longest pause before the next try, in milliseconds, doubled each time [12] share of it, 0 to 1
+ * Returns {failures of the generation (0 = superseded), milliseconds until the next try (-1 = there is none)}.
  */
 const fail = `${prelude}
-if get('pendingGeneration') ~= ARGV[2] then return 0 end
+if get('pendingGeneration') ~= ARGV[2] then return {0, -1} end
 local final = ARGV[7]
 if ARGV[8] ~= '' and strike('crashes', 'crashPoint') >= tonumber(ARGV[8]) then final = 'quarantined' end
 local failures = redis.call('HINCRBY', doc, 'failures', 1)
+if final == '' and failures >= tonumber(ARGV[9]) then final = 'failed' end
 failureFields(ARGV[3], ARGV[4], ARGV[5], final == 'quarantined' and '0' or ARGV[6])
 if final == '' then
+  local pause = math.floor(math.min(tonumber(ARGV[10]) * 2 ^ (failures - 1), tonumber(ARGV[11])) * tonumber(ARGV[12]))
   redis.call('HDEL', doc, 'run')
+  redis.call('HSET', doc, 'retryAt', now + pause)
   setState('queued')
   emit(get('ingestId'), 'retrying', {'code', ARGV[3], 'message', ARGV[4]})
-  return failures
+  return {failures, pause}
 end
 dropPending()
 setState(final)
 emit(get('ingestId'), final, {'code', ARGV[3], 'message', ARGV[4]})
-return -failures
+return {failures, -1}
 `;
 
 /**

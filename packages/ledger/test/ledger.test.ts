@@ -92,7 +92,7 @@ describe("Ledger", () => {
     const { generation } = await plan("c2");
     expect(await ledger.advance(old, "writing")).toBe(false);
     expect(await ledger.switchLive(old, { chunks: 5, tokens: 5, title: "", metadata: {}, timings: {} })).toBe(false);
-    expect(await ledger.fail(old, failure, { finalState: "failed" })).toMatchObject({ final: true });
+    expect(await ledger.fail(old, failure, { finalState: "failed" })).toEqual({ failures: 0 });
     expect(await ledger.get(project, documentId)).toMatchObject({ state: "queued", pendingGeneration: generation, failure: undefined });
     // Rows of the abandoned generation may have been written already.
     expect(await ledger.garbage(project, 10)).toEqual([{ ...old, chunks: 5 }]);
@@ -209,14 +209,37 @@ describe("Ledger", () => {
     }
   });
 
+  it("tries again at growing intervals, says when, and gives up in the end without calling it permanent", async () => {
+    const { project, documentId, plan, ref, failure } = setUp();
+    const { generation } = await plan("c1");
+    const away = { ...failure, retryable: true };
+    const pauses: (number | undefined)[] = [];
+    do {
+      await ledger.begin(ref(generation), `run-${pauses.length}`);
+      expect((await ledger.get(project, documentId))?.retryAt).toBeUndefined();
+      const before = Date.now();
+      pauses.push((await ledger.fail(ref(generation), away)).retryInMs);
+      const retryAt = (await ledger.get(project, documentId))?.retryAt;
+      if (pauses.at(-1) !== undefined) expect(retryAt).toBeGreaterThanOrEqual(before + (pauses.at(-1) ?? 0) - 1);
+      else expect(retryAt).toBeUndefined();
+    } while (pauses.at(-1) !== undefined);
+    expect(pauses).toHaveLength(50);
+    for (const [index, pause] of pauses.slice(0, -1).entries()) {
+      const full = Math.min(500 * 2 ** index, 60_000);
+      expect(pause).toBeGreaterThanOrEqual(full / 2 - 1);
+      expect(pause).toBeLessThanOrEqual(full);
+    }
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "failed", failure: { retryable: true } });
+  });
+
   it("quarantines at the second crash of a process that had only this document", async () => {
     const { project, documentId, plan, ref, failure } = setUp();
     const { generation } = await plan("c1");
     const crash = { ...failure, code: "parse.crashed" };
     await ledger.begin(ref(generation), "run-1");
-    expect(await ledger.fail(ref(generation), crash, { crashed: true })).toEqual({ failures: 1, final: false });
+    expect(await ledger.fail(ref(generation), crash, { crashed: true })).toMatchObject({ failures: 1, retryInMs: expect.any(Number) });
     await ledger.begin(ref(generation), "run-2");
-    expect(await ledger.fail(ref(generation), crash, { crashed: true })).toEqual({ failures: 2, final: true });
+    expect(await ledger.fail(ref(generation), crash, { crashed: true })).toEqual({ failures: 2 });
     expect(await ledger.get(project, documentId)).toMatchObject({
       state: "quarantined",
       failure: { code: "parse.crashed", retryable: false },
