@@ -33,7 +33,7 @@ export async function storeFile(
     const hash = createHash("sha256");
     for await (const piece of piecesOf(file, signal)) hash.update(piece);
     const contentHash = hash.digest("hex");
-    return (await blobs.has(contentHash)) ? { contentHash, bytes: size } : await blobs.putStream(piecesOf(file, signal), signal);
+    return (await blobs.renew(contentHash)) ? { contentHash, bytes: size } : await blobs.putStream(piecesOf(file, signal), signal);
   } finally {
     await file.close();
   }

@@ -1,8 +1,7 @@
 import { errorMessage, type ProjectName } from "@millrace/core";
-import type { Ledger, Reconciler, RedriveCursor } from "@millrace/ledger";
+import type { Finding, Ledger, Reconciler, RedriveCursor } from "@millrace/ledger";
 import type { Producer } from "@millrace/queue";
-import type { Logger } from "@millrace/runtime";
-import type { Redis } from "ioredis";
+import type { Logger, Redis } from "@millrace/runtime";
 
 export interface SweepDeps {
   readonly redis: Redis;
@@ -46,14 +45,18 @@ export class Sweep {
   }
 
   async #sweep(): Promise<void> {
-    const { ledger, auditSeconds, logger } = this.#deps;
+    const { ledger, reconciler, auditSeconds, logger } = this.#deps;
     if (this.#stopped.signal.aborted) return;
     try {
       if (!(await this.#leased("sweep", sweepSeconds - 1))) return;
       const audit = auditSeconds > 0 && (await this.#leased("audit", auditSeconds));
       for (const project of await ledger.projects()) {
         await this.#redrive(project);
-        if (audit) await this.#audit(project);
+        if (audit) await this.#repair(project, (signal) => reconciler.audit(project, signal));
+      }
+      if (audit) {
+        await this.#repair(undefined, () => reconciler.auditQueue());
+        await this.#repair(undefined, () => reconciler.auditBlobs());
       }
     } catch (error) {
       if (!this.#stopped.signal.aborted) logger.warn({ reason: errorMessage(error) }, "sweep.failed");
@@ -73,11 +76,12 @@ export class Sweep {
     if ((await ledger.garbage(project, 1)).length > 0) await producer.addCollection(project);
   }
 
-  async #audit(project: ProjectName): Promise<void> {
+  /** @param project undefined for what belongs to none or to several */
+  async #repair(project: ProjectName | undefined, audit: (signal: AbortSignal) => Promise<Finding[]>): Promise<void> {
     const { reconciler, logger } = this.#deps;
-    const findings = await reconciler.audit(project, this.#stopped.signal);
+    const findings = await audit(this.#stopped.signal);
     if (findings.length === 0) return;
-    const repaired = await reconciler.repair(project, findings, this.#stopped.signal);
+    const repaired = await reconciler.repair(findings, this.#stopped.signal);
     logger.warn(
       { project, findings: findings.map(({ kind, source, count }) => ({ kind, source, count })).slice(0, 100), repaired },
       "audit.repaired",

@@ -11,6 +11,7 @@ export interface ReconcilerDeps {
   readonly store: VectorStore;
   readonly blobs: Pick<BlobStore, "delete"> & {
     has(contentHash: string): Promise<boolean>;
+    modifiedAt(contentHash: string): Promise<number | undefined>;
     list(): AsyncIterable<{ readonly contentHash: string; readonly modifiedAt: number }>;
   };
   readonly queue: {
@@ -167,12 +168,18 @@ export class Reconciler {
   }
 
   /** @returns how many of the findings were repaired; those that cannot be are left: `blob_missing` */
-  async repair(project: ProjectName, findings: readonly Finding[], signal: AbortSignal): Promise<number> {
-    const { store, queue, blobs } = this.#deps;
+  async repair(findings: readonly Finding[], signal: AbortSignal): Promise<number> {
+    const { store, queue } = this.#deps;
     let repaired = 0;
     const again = new Map<string, Finding>();
     for (const finding of findings) {
       signal.throwIfAborted();
+      if (finding.kind === "blob_orphaned") {
+        await this.#deleteOrphans(finding.keys, signal);
+        repaired++;
+      }
+      const { project } = finding;
+      if (project === undefined) continue;
       switch (finding.kind) {
         case "job_missing":
           if (finding.job !== undefined) await queue.addDocuments(project, [finding.job], "bulk");
@@ -189,16 +196,23 @@ export class Reconciler {
         case "row_unfindable":
           again.set(finding.documentId, finding);
           continue;
-        case "blob_orphaned":
-          for (const contentHash of finding.keys) await blobs.delete(contentHash, signal);
-          break;
-        case "blob_missing":
+        default:
           continue;
       }
       repaired++;
     }
-    for (const finding of again.values()) if (await this.#processAgain(project, finding.documentId)) repaired++;
+    for (const { project, documentId } of again.values())
+      if (project !== undefined && (await this.#processAgain(project, documentId))) repaired++;
     return repaired;
+  }
+
+  /** Only what is still old: an ingest that comes upon a blob makes it young before it refers to it. */
+  async #deleteOrphans(contentHashes: readonly string[], signal: AbortSignal): Promise<void> {
+    const { blobs } = this.#deps;
+    for (const contentHash of contentHashes) {
+      const modifiedAt = await blobs.modifiedAt(contentHash);
+      if (modifiedAt !== undefined && Date.now() - modifiedAt > blobAgeMsMin) await blobs.delete(contentHash, signal);
+    }
   }
 
   /** A new generation of the same bytes. The one that lacks rows answers until it is complete. */

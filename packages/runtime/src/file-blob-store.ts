@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type BlobStore, DependencyError, DocumentError, errorMessage } from "@millrace/core";
 
@@ -18,7 +18,7 @@ export class FileBlobStore implements BlobStore {
   async put(contentHash: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const path = this.pathOf(contentHash);
-    if (await exists(path)) return;
+    if (await this.renew(contentHash)) return;
     await this.#write(async (file) => {
       await orUnavailable(file.writeFile(bytes));
       return path;
@@ -67,6 +67,23 @@ export class FileBlobStore implements BlobStore {
 
   has(contentHash: string): Promise<boolean> {
     return exists(this.pathOf(contentHash));
+  }
+
+  /** Whether it is there; if so it counts as put now, which keeps it from being collected as an orphan before a document refers to it. */
+  async renew(contentHash: string): Promise<boolean> {
+    const now = new Date();
+    try {
+      await utimes(this.pathOf(contentHash), now, now);
+      return true;
+    } catch (error) {
+      if (isMissing(error)) return false;
+      throw unavailable(error);
+    }
+  }
+
+  /** When it was last put, in milliseconds since the epoch; undefined when it is not there. */
+  async modifiedAt(contentHash: string): Promise<number | undefined> {
+    return (await stat(this.pathOf(contentHash)).catch(() => undefined))?.mtimeMs;
   }
 
   /** Every blob, with the time it was written in milliseconds since the epoch. */

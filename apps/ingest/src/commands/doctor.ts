@@ -71,16 +71,7 @@ async function doctor(options: DoctorOptions): Promise<number> {
     findings.push(...(await reconciler.auditQueue()), ...(await reconciler.auditBlobs()));
     for (const warning of warnings) report(options, { event: "warning", ...warning }, `warning: ${warning.message} [${warning.code}]`);
     printFindings(findings, options);
-    let repaired = 0;
-    if (options.fix) {
-      for (const project of projects) {
-        repaired += await reconciler.repair(
-          project,
-          findings.filter((finding) => (finding.project ?? projects[0]) === project),
-          signal,
-        );
-      }
-    }
+    const repaired = options.fix ? await reconciler.repair(findings, signal) : 0;
     const summary = { projects: projects.length, findings: findings.length, repaired, warnings: warnings.length, chunks_searched: checked };
     report(options, { event: "summary", ...summary }, summaryText(findings.length, repaired, warnings.length, checked, options.fix));
     return findings.length > repaired || warnings.length > 0 ? 1 : 0;
