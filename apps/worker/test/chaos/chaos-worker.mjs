@@ -2,7 +2,9 @@
  * The real worker around an embedder that takes its time but no processor, so that thousands of documents can be put through it, and with a wish to die:
  * CHAOS_KILL_AT=<stage> ends the process by SIGKILL at the second time that a document enters the stage; "mid-embed" in the middle of an
  * embedding, "in-shutdown" at a SIGTERM. CHAOS_BLOCK_MS keeps the event loop busy in each embedding, as inference on it would.
+ * Asked for its "delay", it answers with the 99th percentile of that of its event loop.
  */
+import { monitorEventLoopDelay } from "node:perf_hooks";
 import { chunkDocument, HashEmbedder } from "@millrace/core";
 import { connectRedis, createLogger, exitOnSignal, Lifecycle, loadConfig } from "@millrace/runtime";
 import { startWorker } from "../../dist/worker.js";
@@ -56,5 +58,10 @@ await startWorker({
   onStage: (stage) => {
     if (stage === killAt) die();
   },
+});
+const delay = monitorEventLoopDelay({ resolution: 5 });
+delay.enable();
+process.on("message", (message) => {
+  if (message === "delay") process.send({ type: "delay", p99Ms: delay.percentile(99) / 1e6 });
 });
 process.send({ type: "ready" });

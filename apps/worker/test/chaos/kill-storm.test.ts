@@ -120,7 +120,7 @@ test("an audit finds every row that was removed, left over or doubled behind our
   expect(found("rows_stale").sort()).toEqual(ids(tampered.stale));
   expect(found("rows_doubled").sort()).toEqual(ids(tampered.doubled));
   expect(findings).toHaveLength(3 * count);
-  expect(await reconciler.repair(project, findings, signal)).toBe(3 * count);
+  expect(await reconciler.repair(findings, signal)).toBe(3 * count);
   await rig.settled(60_000);
   await producer.addCollection(project);
   await rig.until(60_000, "collection", async () => (await ledger.garbage(project, 1)).length === 0);

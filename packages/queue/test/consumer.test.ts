@@ -1,0 +1,57 @@
+import { once } from "node:events";
+import { parseProjectName } from "@millrace/core";
+import { connectRedis, createLogger } from "@millrace/runtime";
+import { type FaultProxy, startFaultProxy, startRedis, type TestRedis } from "@millrace/testing";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Consumer, type DocumentJob, Producer } from "../src/index.ts";
+
+const project = parseProjectName("watched");
+let redis: TestRedis;
+let proxy: FaultProxy;
+
+beforeAll(async () => {
+  redis = await startRedis();
+  proxy = await startFaultProxy(redis.port);
+});
+afterAll(async () => {
+  await proxy.close();
+  await redis.stop();
+});
+
+function job(number: number): DocumentJob {
+  return { version: 1, project, documentId: String(number).padStart(32, "0"), generation: `generation-${number}` };
+}
+
+test("a worker that has stopped consuming, though its connection looks well, is replaced by one that goes on", async () => {
+  const connection = connectRedis(redis.url, "queue", () => undefined);
+  const producer = new Producer(connection);
+  const handled = new EventTarget();
+  let connections = 0;
+  const consumer = new Consumer({
+    name: "documents",
+    // The first worker goes through the proxy; whether there is work is asked on a connection that is well.
+    connect: () => connectRedis(connections++ === 0 ? `redis://127.0.0.1:${proxy.port}` : redis.url, "worker", () => undefined),
+    producer,
+    concurrency: 1,
+    logger: createLogger("test", "silent"),
+    handle: async ({ documentId }) => void handled.dispatchEvent(new Event(documentId)),
+  });
+  consumer.start();
+  const take = async (number: number): Promise<void> => {
+    const taken = once(handled, job(number).documentId);
+    await producer.addDocuments(project, [job(number)], "bulk");
+    await taken;
+  };
+  await take(1);
+  expect(consumer.replacements).toBe(0);
+  // What it waits for is lost on the way, and no error tells it.
+  proxy.mode = "black-hole";
+  const startedAt = performance.now();
+  await take(2);
+  expect(performance.now() - startedAt).toBeLessThan(10_000);
+  expect(consumer.replacements).toBe(1);
+  await take(3);
+  await consumer.close(1_000);
+  await producer.close();
+  connection.disconnect();
+});
