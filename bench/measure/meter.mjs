@@ -50,12 +50,12 @@ export class Meter {
   #sample(initial) {
     const bytes = {};
     for (const { pid, startTicks, cpuSeconds, command } of processTree(this.#roots())) {
-      const role = roleOf(command);
-      bytes[role] = (bytes[role] ?? 0) + pssBytes(pid);
       const key = `${pid}:${startTicks}`;
       // What came after the start has spent all of its time within the measurement.
       const known = this.#cpu.get(key) ?? { first: initial ? cpuSeconds : 0 };
-      // A forked process shows its parent's command line until it runs its own program.
+      // A forked process shows its parent's command line until it runs its own program, one that has ended none.
+      const role = command === "" && known.role !== undefined ? known.role : roleOf(command);
+      bytes[role] = (bytes[role] ?? 0) + pssBytes(pid);
       this.#cpu.set(key, { ...known, role, last: cpuSeconds });
     }
     const { "Milvus Lite": store = 0, ...ours } = bytes;

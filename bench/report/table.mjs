@@ -20,3 +20,6 @@ export function figure(value) {
 }
 
 export const megabytes = (bytes) => `${figure(bytes / 1e6)} MB`;
+
+/** A whole number. */
+export const count = (value) => Math.round(value).toLocaleString("en-US");

@@ -1,0 +1,83 @@
+import { fitPower } from "../measure/statistics.mjs";
+import { conditionsLine } from "../report/results.mjs";
+import { count, figure, megabytes, table } from "../report/table.mjs";
+
+/** Growth per tenfold that counts as flat. */
+const flatPercent = 5;
+
+/** Exponents of the fitted power laws: 0 is flat, 1 in proportion. */
+export function exponents({ pipeline, synthetic }) {
+  const fit = (rows, of) => fitPower(rows.map(({ chunks }) => chunks), rows.map(of)).exponent; // biome-ignore format: one line
+  return {
+    ourMemory: fit(pipeline, (row) => row.peakBytes),
+    pipelineRate: fit(pipeline, (row) => row.chunksPerSecond),
+    pipelineSearch: fit(pipeline, (row) => row.searchMs.p50),
+    storeMemory: fit(synthetic, (row) => row.storePeakBytes),
+    storeRate: fit(synthetic, (row) => row.chunksPerSecond),
+    storeSearch: fit(synthetic, (row) => row.searchMs.p50),
+  };
+}
+
+const percentPerTenfold = (exponent) => (10 ** exponent - 1) * 100;
+
+export function growthMarkdown(result) {
+  const { machine, seed, waiting, pipeline, synthetic, exponents: e } = result;
+  const memoryGrowth = percentPerTenfold(e.ourMemory);
+  const share = queueShare(pipeline.at(-1)) * 100;
+  const bars = [
+    ["our memory per tenfold of chunks, %", `≤ ${flatPercent}`, figure(memoryGrowth), memoryGrowth <= flatPercent],
+    ["queue Redis per waiting document, bytes", "≤ 2,048", count(waiting.bytesPerDocument), waiting.bytesPerDocument <= 2_048],
+    ["both Redis, share of processor time, %", "≤ 1", figure(share), share <= 1],
+  ];
+  return [
+    `# Growth\n\n${conditionsLine(machine)}; seed ${seed}.`,
+    `## The whole pipeline, real model\n\n${pipelineTable(pipeline)}`,
+    `## Synthetic vectors through the same store and writers' lane\n\n${syntheticTable(synthetic)}`,
+    `## Fitted exponents (0: flat, 1: in proportion)\n\n${table(
+      ["", "exponent"],
+      Object.entries(e).map(([name, value]) => [name, value.toFixed(2)]),
+    )}`,
+    `## Bars\n\n${table(
+      ["", "bar", "measured", "met"],
+      bars.map(([name, bar, value, met]) => [name, bar, value, met ? "yes" : "no"]),
+    )}`,
+    `${waiting.documents} documents waited; ${figure(waiting.enqueuedPerSecond)} documents/s were enqueued.`,
+  ].join("\n\n");
+}
+
+function pipelineTable(rows) {
+  return table(
+    ["chunks in the index", "chunks/s", "our peak memory", "Milvus Lite", "search p50", "search p95", "first searchable"],
+    rows.map((row) => [
+      count(row.chunks),
+      figure(row.chunksPerSecond),
+      megabytes(row.peakBytes),
+      megabytes(row.storePeakBytes),
+      `${figure(row.searchMs.p50)} ms`,
+      `${figure(row.searchMs.p95)} ms`,
+      `${figure(row.firstSearchableSeconds)} s`,
+    ]),
+  );
+}
+
+function syntheticTable(rows) {
+  return table(
+    ["vectors in the store", "rows/s", "Milvus Lite", "search p50", "search p95"],
+    rows.map((row) => [
+      count(row.chunks),
+      figure(row.chunksPerSecond),
+      megabytes(row.storePeakBytes),
+      `${figure(row.searchMs.p50)} ms`,
+      `${figure(row.searchMs.p95)} ms`,
+    ]),
+  );
+}
+
+function queueShare({ cpuSeconds }) {
+  return (cpuSeconds.Redis ?? 0) / Object.values(cpuSeconds).reduce((sum, each) => sum + each, 0);
+}
+
+/** The few figures of the README. */
+export function readmeTable({ machine, pipeline, synthetic }) {
+  return `Growth (${conditionsLine(machine)}; \`npm run bench -- growth\`):\n\n${pipelineTable(pipeline)}\n\n${syntheticTable(synthetic)}`;
+}

@@ -1,0 +1,24 @@
+import { readFileSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { AutoTokenizer, env } from "@xenova/transformers";
+import { runtime } from "./installation.mjs";
+
+/** The model that the set-up built. */
+export function modelOf(dtype) {
+  const modelPath = process.env.MILLRACE_MODEL || join(runtime, "models", "all-MiniLM-L6-v2");
+  const { files, dimension } = JSON.parse(readFileSync(join(modelPath, "model.json"), "utf8"));
+  return { modelPath, dtype, dimension, onnxPath: join(modelPath, files[dtype].path) };
+}
+
+/** Adds the token ids, special tokens included. @throws Error when they are not as many as the product says */
+export async function tokenise({ modelPath }, chunks) {
+  env.allowRemoteModels = false;
+  env.localModelPath = dirname(modelPath);
+  const tokenizer = await AutoTokenizer.from_pretrained(basename(modelPath), { local_files_only: true });
+  return chunks.map((chunk) => {
+    const ids = tokenizer.encode(chunk.text);
+    if (ids.length !== chunk.tokens)
+      throw new Error(`A chunk of ${chunk.source} has ${ids.length} tokens, and the product says ${chunk.tokens}`);
+    return { ...chunk, ids };
+  });
+}
