@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { DependencyError } from "@millrace/core";
-import { Ledger } from "@millrace/ledger";
+import { EmbeddingSpaces, Ledger } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
 import { type Config, connectRedis, FileBlobStore } from "@millrace/runtime";
 import { readRunState } from "@millrace/stack";
@@ -10,6 +10,7 @@ import { connectQueueRedis, type QueueRedis } from "./queue-connection.ts";
 /** Connections of one command to the installation. */
 export interface Session {
   readonly ledger: Ledger;
+  readonly spaces: EmbeddingSpaces;
   /** Of its own connection, which reading events blocks. */
   readonly events: Ledger;
   readonly producer: Producer;
@@ -30,6 +31,7 @@ export async function openSession(config: Config, options: { start?: boolean } =
   const producer = new Producer(redis);
   return {
     ledger: new Ledger(redis),
+    spaces: new EmbeddingSpaces(redis),
     events: new Ledger(eventsRedis),
     producer,
     blobs: new FileBlobStore(join(config.home, "blobs")),

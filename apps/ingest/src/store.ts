@@ -1,5 +1,5 @@
 import { ConfigError } from "@millrace/core";
-import { LocalEmbedder } from "@millrace/embedding";
+import { embeddingSpaceOf } from "@millrace/embedding";
 import type { Config } from "@millrace/runtime";
 import { readRunState } from "@millrace/stack";
 import { MilvusVectorStore } from "@millrace/vector-store";
@@ -13,7 +13,10 @@ export async function openStore(config: Config, { redis }: Session): Promise<Mil
       hint: "Start it with `millrace up --detach`.",
     });
   }
-  // Only its space is asked for: no model is loaded before the first text.
-  const { space } = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype });
-  return new MilvusVectorStore({ address, space, redis, ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }) });
+  return new MilvusVectorStore({
+    address,
+    space: embeddingSpaceOf(config),
+    redis,
+    ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
+  });
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { chunkIdsOf, documentIdOf, parseProjectName } from "@millrace/core";
-import { LocalEmbedder } from "@millrace/embedding";
+import { embeddingSpaceOf } from "@millrace/embedding";
 import { Ledger } from "@millrace/ledger";
 import { connectRedis, loadConfig } from "@millrace/runtime";
 import { readRunState } from "@millrace/stack";
@@ -39,7 +39,7 @@ beforeAll(async () => {
   const state = await readRunState(home);
   redis = connectRedis(state?.redisQueueUrl ?? "", "queue", () => undefined);
   ledger = new Ledger(redis);
-  const { space } = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype });
+  const space = embeddingSpaceOf(config);
   store = new MilvusVectorStore({ address: state?.milvusAddress ?? "", space, redis });
 });
 

@@ -24,6 +24,8 @@ export interface DocumentDeps extends UploadDeps {
   readonly idempotency: IdempotencyKeys;
   /** Of the pipeline that the workers run. */
   readonly fingerprint: string;
+  /** @throws ConfigError `embed.space_mismatch` where the project's vectors are of another model than the workers' */
+  readonly claimSpace: (project: ProjectName) => Promise<void>;
   readonly queueBytesMax: number;
 }
 
@@ -45,6 +47,7 @@ export function addDocumentRoutes(app: Hono<Env>, deps: DocumentDeps): void {
     if (queuedBytes(await ledger.load()) >= deps.queueBytesMax) {
       throw new Refusal(429, "queue.full", "As much is queued as may be (MILLRACE_QUEUE_BYTES_MAX)", "Come back later.", retryAfterSeconds);
     }
+    await deps.claimSpace(project);
     const signal = AbortSignal.any([context.req.raw.signal, AbortSignal.timeout(uploadTimeoutMs)]);
     const upload = await readUpload(context.req.raw, deps, signal);
     const { source, contentHash, metadata, ingestId = randomUUID() } = upload;

@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { serve } from "@hono/node-server";
 import { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
 import { ConfigError, errorMessage, isMillraceError, limits } from "@millrace/core";
-import { availableCores, LocalEmbedder } from "@millrace/embedding";
-import { ApiKeys, Ledger } from "@millrace/ledger";
+import { availableCores, openEmbedder } from "@millrace/embedding";
+import { ApiKeys, EmbeddingSpaces, Ledger } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
 import {
   connectRedis,
@@ -13,7 +13,7 @@ import {
   Lifecycle,
   loadConfig,
   loadOrCreateAdminKey,
-  loadPipelineFingerprint,
+  pipelineFingerprint,
 } from "@millrace/runtime";
 import { MilvusVectorStore } from "@millrace/vector-store";
 import { createApp } from "./app.ts";
@@ -52,14 +52,10 @@ async function start(): Promise<void> {
   await keys.register(await loadOrCreateAdminKey(config.home), { scopes: ["read", "ingest"], label: "admin.key" });
 
   // One question is a handful of tokens: half of the cores answer it as fast as all, and leave the rest to ingestion.
-  const localEmbedder = new LocalEmbedder({
-    modelPath: config.model.path,
-    dtype: config.model.dtype,
-    threads: Math.max(1, availableCores() >> 1),
-  });
-  lifecycle.onClose("embedder", () => localEmbedder.close());
+  const model = openEmbedder(config, { threads: Math.max(1, availableCores() >> 1) });
+  lifecycle.onClose("embedder", () => model.close());
   const cache = new CacheRedis(connect(redisCacheUrl, "cache"));
-  const embedder = new CachedQueryEmbedder(localEmbedder, {
+  const embedder = new CachedQueryEmbedder(model, {
     redis: cache,
     memoryBytesMax: limits.queryVectorMemoryBytesMax,
     ttlSeconds: limits.queryVectorTtlSeconds,
@@ -80,8 +76,10 @@ async function start(): Promise<void> {
   const ledger = new Ledger(queueRedis);
   const producer = new Producer(queueRedis);
   lifecycle.onClose("producer", () => producer.close());
+  const spaces = new EmbeddingSpaces(queueRedis);
   const app = createApp({
     embedder,
+    spaces,
     store,
     cache: answers,
     keys,
@@ -92,7 +90,8 @@ async function start(): Promise<void> {
       producer,
       blobs: new FileBlobStore(join(config.home, "blobs")),
       idempotency: new IdempotencyKeys(queueRedis),
-      fingerprint: await loadPipelineFingerprint(config),
+      fingerprint: pipelineFingerprint(config, embedder.space),
+      claimSpace: (project) => spaces.claim(project, embedder.space),
       documentBytesMax: config.documentBytesMax,
       queueBytesMax: config.queueBytesMax,
     },
@@ -100,13 +99,13 @@ async function start(): Promise<void> {
     probes: [
       { name: "queue redis", optional: false, check: () => queueRedis.ping() },
       { name: "milvus", optional: false, check: (signal) => store.ready(signal) },
-      { name: "embedder", optional: false, check: (signal) => localEmbedder.embed(["ready"], signal) },
+      { name: "embedder", optional: false, check: (signal) => model.embed(["ready"], signal) },
       { name: "cache redis", optional: true, check: () => cache.ping() },
     ],
   });
   // Both may be away for now: requests answer 503 until they are back, and the model is warm when they are.
   store.start(AbortSignal.timeout(10_000)).catch((error: unknown) => logger.warn({ reason: errorMessage(error) }, "store.not_ready"));
-  await localEmbedder.start(AbortSignal.timeout(60_000));
+  await model.start(AbortSignal.timeout(60_000));
 
   await new Promise<void>((resolve, reject) => {
     const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, () => resolve());

@@ -1,4 +1,4 @@
-import { isMillraceError } from "@millrace/core";
+import { isMillraceError, type MillraceError } from "@millrace/core";
 
 const retryAfterSeconds = 2;
 
@@ -24,7 +24,13 @@ export function problemOf(error: unknown): Refusal {
   if (error instanceof Error && error.name === "TimeoutError") return new Refusal(503, "request.timeout", "The request took too long");
   if (error instanceof Error && error.name === "AbortError") return new Refusal(499, "request.aborted", "The client left");
   if (!isMillraceError(error)) return new Refusal(500, "internal", "Something failed that should not; the log has the details");
-  return new Refusal(error.retryable ? 503 : error.name === "InvalidInputError" ? 400 : 500, error.code, error.message, error.hint);
+  return new Refusal(statusOf(error), error.code, error.message, error.hint);
+}
+
+function statusOf({ code, retryable, name }: MillraceError): number {
+  if (code === "embed.space_mismatch") return 409;
+  if (retryable) return 503;
+  return name === "InvalidInputError" ? 400 : 500;
 }
 
 /** RFC 9457 problem details, with `code` and `hint` as extensions. */

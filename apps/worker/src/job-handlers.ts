@@ -1,4 +1,5 @@
-import { DependencyError, errorMessage, isMillraceError, type MillraceError } from "@millrace/core";
+import { DependencyError, errorMessage, isMillraceError, type MillraceError, type ProjectName } from "@millrace/core";
+import type { EmbeddingSpaces } from "@millrace/ledger";
 import { type JobData, type Producer, RetryLater } from "@millrace/queue";
 import type { Logger } from "@millrace/runtime";
 import { collectGarbage } from "./collect-garbage.ts";
@@ -7,6 +8,7 @@ import { type ProcessDeps, processDocument, type Stage } from "./process-documen
 export interface HandlerDeps extends ProcessDeps {
   readonly producer: Producer;
   readonly logger: Logger;
+  readonly spaces: EmbeddingSpaces;
 }
 
 /** A child process that died of this very document: it has no other at the time. */
@@ -25,6 +27,7 @@ export async function handleDocumentJob(ref: JobData<"documents">, signal: Abort
     deps.onStage(entered);
   };
   try {
+    await claimSpace(ref.project, deps);
     const outcome = await processDocument(ref, { ...deps, onStage }, signal);
     log.info({ ...outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
   } catch (cause) {
@@ -44,6 +47,16 @@ export async function handleDocumentJob(ref: JobData<"documents">, signal: Abort
   }
 }
 
+/** A worker with another model than the project's must not touch it; one with the right model may come, so it is tried again. */
+async function claimSpace(project: ProjectName, { spaces, embedder }: HandlerDeps): Promise<void> {
+  try {
+    await spaces.claim(project, embedder.space);
+  } catch (error) {
+    if (!isMillraceError(error) || error.code !== "embed.space_mismatch") throw error;
+    throw new DependencyError(error.code, error.message, { cause: error, ...(error.hint === undefined ? {} : { hint: error.hint }) });
+  }
+}
+
 /** Answers with the delay until the next try; undefined when there is none. */
 async function recordFailure(
   ref: JobData<"documents">,
@@ -60,6 +73,7 @@ async function recordFailure(
 }
 
 export async function handleMaintenanceJob({ project }: JobData<"maintenance">, signal: AbortSignal, deps: HandlerDeps): Promise<void> {
+  await claimSpace(project, deps);
   const collected = await collectGarbage(project, deps, signal);
   if (collected > 0) deps.logger.info({ project, collected }, "garbage.collected");
 }

@@ -1,5 +1,5 @@
 import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
-import { LocalEmbedder } from "@millrace/embedding";
+import { openEmbedder } from "@millrace/embedding";
 import { createLogger, exitOnSignal, Lifecycle, loadConfig } from "@millrace/runtime";
 import { startWorker } from "./worker.ts";
 
@@ -9,7 +9,7 @@ const lifecycle = new Lifecycle(logger);
 
 try {
   exitOnSignal(lifecycle, logger);
-  const embedder = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype, processes: 1 });
+  const embedder = openEmbedder(config);
   lifecycle.onClose("embedder", () => embedder.close());
   await startWorker({ config, logger, lifecycle, embedder });
   process.send?.({ type: "ready" });

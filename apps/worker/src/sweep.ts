@@ -6,6 +6,8 @@ import type { Logger, Redis } from "@millrace/runtime";
 export interface SweepDeps {
   readonly redis: Redis;
   readonly ledger: Ledger;
+  /** Whether the project's vectors are of the space that this worker's store holds: another's rows would all seem missing. */
+  readonly inOurSpace: (project: ProjectName) => Promise<boolean>;
   readonly producer: Producer;
   readonly reconciler: Reconciler;
   readonly logger: Logger;
@@ -45,14 +47,14 @@ export class Sweep {
   }
 
   async #sweep(): Promise<void> {
-    const { ledger, reconciler, auditSeconds, logger } = this.#deps;
+    const { ledger, inOurSpace, reconciler, auditSeconds, logger } = this.#deps;
     if (this.#stopped.signal.aborted) return;
     try {
       if (!(await this.#leased("sweep", sweepSeconds - 1))) return;
       const audit = auditSeconds > 0 && (await this.#leased("audit", auditSeconds));
       for (const project of await ledger.projects()) {
         await this.#redrive(project);
-        if (audit) await this.#repair(project, (signal) => reconciler.audit(project, signal));
+        if (audit && (await inOurSpace(project))) await this.#repair(project, (signal) => reconciler.audit(project, signal));
       }
       if (audit) {
         await this.#repair(undefined, () => reconciler.auditQueue());

@@ -1,6 +1,6 @@
 import { join } from "node:path";
-import { ConfigError } from "@millrace/core";
-import { Ledger, Reconciler } from "@millrace/ledger";
+import { ConfigError, spaceMismatch } from "@millrace/core";
+import { EmbeddingSpaces, Ledger, Reconciler } from "@millrace/ledger";
 import { Consumer, Producer } from "@millrace/queue";
 import { assertQueueRedisSafe, type Config, connectRedis, FileBlobStore, type Lifecycle, type Logger } from "@millrace/runtime";
 import { MilvusVectorStore } from "@millrace/vector-store";
@@ -52,9 +52,10 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
   const producer = new Producer(redis);
   lifecycle.onClose("producer", () => producer.close());
   const ledger = new Ledger(redis);
+  const spaces = new EmbeddingSpaces(redis);
   const blobs = new FileBlobStore(join(config.home, "blobs"));
 
-  const deps: HandlerDeps = { ledger, blobs, parser, embedder, store, producer, chunking: config.chunking, logger, onStage };
+  const deps: HandlerDeps = { ledger, spaces, blobs, parser, embedder, store, producer, chunking: config.chunking, logger, onStage };
   const documents = new Consumer({
     name: "documents",
     connect: () => connect("worker"),
@@ -77,6 +78,7 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
   const sweep = new Sweep({
     redis,
     ledger,
+    inOurSpace: async (project) => spaceMismatch(project, await spaces.of(project), embedder.space) === undefined,
     producer,
     logger,
     auditSeconds: config.auditSeconds,

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import type { Embedder, EmbeddingSpace } from "@millrace/core";
+import type { Embedder, EmbeddingSpace, EmbedPurpose } from "@millrace/core";
 import type { CacheRedis } from "./cache-redis.ts";
 import { MemoryCache } from "./memory-cache.ts";
 
@@ -33,12 +33,12 @@ export class CachedQueryEmbedder implements Embedder {
     this.#memory = new MemoryCache({ bytesMax: options.memoryBytesMax });
   }
 
-  async embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
-    return Promise.all(texts.map((text) => this.#embed(text, signal)));
+  async embed(texts: readonly string[], signal: AbortSignal, purpose: EmbedPurpose = "document"): Promise<Float32Array[]> {
+    return Promise.all(texts.map((text) => this.#embed(text, signal, purpose)));
   }
 
-  async #embed(text: string, signal: AbortSignal): Promise<Float32Array> {
-    const key = `millrace:vector:${this.space.fingerprint}:${createHash("sha256").update(text).digest("hex").slice(0, 40)}`;
+  async #embed(text: string, signal: AbortSignal, purpose: EmbedPurpose): Promise<Float32Array> {
+    const key = `millrace:vector:${this.space.fingerprint}:${purpose}:${createHash("sha256").update(text).digest("hex").slice(0, 40)}`;
     const remembered = this.#memory.get(key);
     if (remembered !== undefined) {
       this.counts.memoryHits++;
@@ -52,7 +52,7 @@ export class CachedQueryEmbedder implements Embedder {
       return vectorOf(bytes);
     }
     this.counts.misses++;
-    const [vector = new Float32Array(this.space.dimension)] = await this.#inner.embed([text], signal);
+    const [vector = new Float32Array(this.space.dimension)] = await this.#inner.embed([text], signal, purpose);
     const kept = Buffer.from(vector.buffer.slice(vector.byteOffset, vector.byteOffset + vector.byteLength));
     this.#memory.set(key, kept, this.#options.ttlSeconds * 1_000);
     // Nobody has to wait for that.

@@ -2,6 +2,7 @@ export { type PendingLoad, queuedBytes } from "./backpressure.ts";
 export { normaliseQuery, type SearchIdentity, searchCacheKey } from "./cache-key.ts";
 export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
 export type { Block, BlockKind, Chunk, ChunkRecord, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
+export { type SpaceIdentity, sameSpace, spaceMismatch } from "./embedding-space.ts";
 export {
   ConfigError,
   DependencyError,
@@ -21,6 +22,7 @@ export type {
   BlobStore,
   Embedder,
   EmbeddingSpace,
+  EmbedPurpose,
   RowIdentity,
   RowVector,
   StoredHit,

@@ -13,6 +13,8 @@ import type { ProjectName } from "./project.ts";
 export interface EmbeddingSpace {
   /** e.g. `all-MiniLM-L6-v2`. */
   readonly modelId: string;
+  /** Number format of the weights, where it is known: `int8`. */
+  readonly dtype?: string;
   /** Hash over everything that changes vectors: weights, dtype, pooling, normalisation, prefixes, length. */
   readonly fingerprint: string;
   readonly dimension: number;
@@ -20,14 +22,18 @@ export interface EmbeddingSpace {
   readonly tokensMax: number;
 }
 
+/** What a text is to its model: some were trained with another prefix for questions than for what answers them. */
+export type EmbedPurpose = "document" | "query";
+
 export interface Embedder {
   readonly space: EmbeddingSpace;
   /**
    * One unit-length vector per text, in the order given.
+   * @param purpose default `document`
    * @throws InvalidInputError `embed.too_long` when a text has more than `space.tokensMax` tokens: nothing is cut silently
    * @throws DependencyError `embed.unavailable` when the inference process died or timed out
    */
-  embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]>;
+  embed(texts: readonly string[], signal: AbortSignal, purpose?: EmbedPurpose): Promise<Float32Array[]>;
 }
 
 /** Counts tokens as the embedder's model does. Pure and synchronous: runs inside the compute process, beside the chunker. */

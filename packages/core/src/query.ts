@@ -1,4 +1,5 @@
 import { normaliseQuery, searchCacheKey } from "./cache-key.ts";
+import { type SpaceIdentity, spaceMismatch } from "./embedding-space.ts";
 import { InvalidInputError, isMillraceError } from "./errors.ts";
 import { type Filter, parseFilter } from "./filter.ts";
 import { limits } from "./limits.ts";
@@ -21,6 +22,8 @@ export interface SearchDeps {
     epoch(project: ProjectName): Promise<string>;
     liveGenerations(project: ProjectName, documentIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
   };
+  /** The space that a project's vectors are of; undefined while it has none. */
+  readonly spaces: { of(project: ProjectName): Promise<SpaceIdentity | undefined> };
   /** What of it is broken is a miss; never an answer of another key, and never one of a computation that failed. */
   readonly cache: {
     answer(
@@ -45,13 +48,16 @@ export interface SearchAnswer {
 
 /**
  * Answers a search: epoch → cache → embed → vector search → live hits only → cache.
- * @throws InvalidInputError `query.too_long`; DependencyError when a dependency is away. A failed search throws before it could be cached.
+ * @throws InvalidInputError `query.too_long`; ConfigError `embed.space_mismatch`; DependencyError when a dependency is away. A failed search throws before it could be cached.
  */
 export async function search(request: SearchRequest, deps: SearchDeps, signal: AbortSignal): Promise<SearchAnswer> {
   const { project, mode, topK, query, filter } = request;
   const epoch = await deps.ledger.epoch(project);
   const key = searchCacheKey({ project, epoch, spaceFingerprint: deps.embedder.space.fingerprint, mode, topK, query, filter });
   const compute = async (shared: AbortSignal): Promise<{ bytes: Uint8Array; empty: boolean }> => {
+    // Only now: a cached answer is of this space by its key.
+    const mismatch = spaceMismatch(project, await deps.spaces.of(project), deps.embedder.space);
+    if (mismatch !== undefined) throw mismatch;
     const vector = await embedQuery(query, deps.embedder, shared);
     const hits = await searchLive(request, vector, deps, shared);
     return { bytes: deps.serialise(hits), empty: hits.length === 0 };
@@ -62,7 +68,7 @@ export async function search(request: SearchRequest, deps: SearchDeps, signal: A
 
 async function embedQuery(query: string, embedder: Embedder, signal: AbortSignal): Promise<Float32Array> {
   try {
-    const [vector] = await embedder.embed([query], signal);
+    const [vector] = await embedder.embed([query], signal, "query");
     return vector ?? new Float32Array(embedder.space.dimension);
   } catch (error) {
     if (!isMillraceError(error) || error.code !== "embed.too_long") throw error;

@@ -44,6 +44,7 @@ export function readModel(folder: string, dtype: ModelDtype): Model {
     onnxPath: join(folder, file.path),
     space: {
       modelId,
+      dtype,
       dimension,
       tokensMax,
       fingerprint: pipelineFingerprintOf({ weights: file.sha256, dtype, pooling, normalize, tokensMax }),

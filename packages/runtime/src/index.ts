@@ -4,5 +4,5 @@ export { type Config, environmentSchema, environmentWith, loadConfig } from "./c
 export { FileBlobStore } from "./file-blob-store.ts";
 export { type Closer, exitOnSignal, Lifecycle } from "./lifecycle.ts";
 export { createLogger, type Logger } from "./logger.ts";
-export { loadPipelineFingerprint } from "./pipeline.ts";
+export { pipelineFingerprint } from "./pipeline.ts";
 export { assertQueueRedisSafe, connectRedis, type Redis, type RedisRole, readRedisSafety } from "./redis.ts";

@@ -6,6 +6,7 @@ import { findDocument, listDocuments } from "../document-lookup.ts";
 import { documentState, integerBetween } from "../option-values.ts";
 import { withSession } from "../session.ts";
 import { bytesText, note, print, printable, printJson, table } from "../terminal.ts";
+import { addReembedCommand } from "./reembed.ts";
 
 interface ProjectOption {
   readonly project: string;
@@ -43,6 +44,7 @@ export function addDocsCommands(program: Command): void {
     .action(async (names: string[], options: ProjectOption) => {
       process.exitCode = await remove(names, options);
     });
+  addReembedCommand(docs);
 }
 
 async function list({ project, state, prefix, limit, json }: ListOptions): Promise<void> {

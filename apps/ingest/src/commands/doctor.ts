@@ -1,4 +1,5 @@
-import { type ProjectName, parseProjectName } from "@millrace/core";
+import { type ProjectName, parseProjectName, spaceMismatch } from "@millrace/core";
+import { embeddingSpaceOf } from "@millrace/embedding";
 import { type Finding, Reconciler } from "@millrace/ledger";
 import { loadConfig, readRedisSafety } from "@millrace/runtime";
 import type { Command } from "commander";
@@ -58,8 +59,15 @@ async function doctor(options: DoctorOptions): Promise<number> {
   const signal = new AbortController().signal;
   try {
     const reconciler = new Reconciler({ ...session, store, queue: session.producer });
-    const projects = options.project === undefined ? await session.ledger.projects() : [parseProjectName(options.project)];
-    const warnings = await findWarnings(session, projects);
+    const named = options.project === undefined ? await session.ledger.projects() : [parseProjectName(options.project)];
+    const warnings = await findWarnings(session, named);
+    // The store that this configuration looks into holds nothing of a project in another space: all of its rows would seem missing.
+    const projects: ProjectName[] = [];
+    for (const project of named) {
+      const mismatch = spaceMismatch(project, await session.spaces.of(project), embeddingSpaceOf(config));
+      if (mismatch === undefined) projects.push(project);
+      else warnings.push({ code: mismatch.code, message: `${mismatch.message}. ${mismatch.hint}` });
+    }
     const findings: Finding[] = [];
     let checked = 0;
     for (const project of projects) {
@@ -72,7 +80,7 @@ async function doctor(options: DoctorOptions): Promise<number> {
     for (const warning of warnings) report(options, { event: "warning", ...warning }, `warning: ${warning.message} [${warning.code}]`);
     printFindings(findings, options);
     const repaired = options.fix ? await reconciler.repair(findings, signal) : 0;
-    const summary = { projects: projects.length, findings: findings.length, repaired, warnings: warnings.length, chunks_searched: checked };
+    const summary = { projects: named.length, findings: findings.length, repaired, warnings: warnings.length, chunks_searched: checked };
     report(options, { event: "summary", ...summary }, summaryText(findings.length, repaired, warnings.length, checked, options.fix));
     return findings.length > repaired || warnings.length > 0 ? 1 : 0;
   } finally {

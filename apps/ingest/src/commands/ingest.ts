@@ -1,6 +1,7 @@
 import { createInterface } from "node:readline/promises";
 import { type Metadata, parseMetadata, parseProjectName } from "@millrace/core";
-import { loadConfig, loadPipelineFingerprint } from "@millrace/runtime";
+import { embeddingSpaceOf } from "@millrace/embedding";
+import { loadConfig, pipelineFingerprint } from "@millrace/runtime";
 import { type Command, InvalidArgumentError } from "commander";
 import { findFiles, type IngestOptions, Interrupted, ingestPass, type PassDeps } from "../ingest-pass.ts";
 import { printSummary } from "../ingest-summary.ts";
@@ -45,7 +46,8 @@ async function ingest(paths: readonly string[], options: IngestOptions): Promise
   parseProjectName(options.project);
   // Wrong paths and settings are told before anything is started.
   const found = await findFiles(paths, options, config);
-  const fingerprint = await loadPipelineFingerprint(config);
+  const space = embeddingSpaceOf(config);
+  const fingerprint = pipelineFingerprint(config, space);
   const session = await openSession(config, { start: true });
   const interrupt = onInterrupt();
   const deps: PassDeps = {
@@ -56,6 +58,7 @@ async function ingest(paths: readonly string[], options: IngestOptions): Promise
     confirm: process.stdin.isTTY && !options.json ? ask : undefined,
   };
   try {
+    await session.spaces.claim(parseProjectName(options.project), space);
     if (options.plan) return await plan(found, options, deps, interrupt.signal);
     if (options.watch) {
       await watchPaths(paths, options, deps, interrupt.signal);

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { fingerprintWith, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
+import { embeddingSpaceOf } from "@millrace/embedding";
 import { type DocumentEntry, type DocumentState, documentJson } from "@millrace/ledger";
 import { queueNames } from "@millrace/queue";
-import { loadConfig, loadPipelineFingerprint } from "@millrace/runtime";
+import { loadConfig, pipelineFingerprint } from "@millrace/runtime";
 import type { Command } from "commander";
 import { findDocument, listDocuments } from "../document-lookup.ts";
 import { type Session, withSession } from "../session.ts";
@@ -91,7 +92,7 @@ async function retry(names: readonly string[], options: RetryOptions): Promise<n
   }
   const config = loadConfig();
   const project = parseProjectName(options.project);
-  const fingerprint = await loadPipelineFingerprint(config);
+  const fingerprint = pipelineFingerprint(config, embeddingSpaceOf(config));
   return withSession(config, async (session) => {
     const ingestId = randomUUID();
     let queued = 0;

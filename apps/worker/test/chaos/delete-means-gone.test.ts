@@ -82,6 +82,7 @@ async function storm(
   let stale = 0;
   const deps = {
     ledger,
+    spaces: { of: async () => undefined },
     store,
     embedder,
     cache,
