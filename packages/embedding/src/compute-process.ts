@@ -7,6 +7,7 @@ import { loadTokenizer } from "./tokenizer.ts";
 
 /** Child process that holds the tokenizer and the model: everything that costs processor time and needs either. */
 export type ComputeRequest =
+  | { readonly kind: "count"; readonly texts: readonly string[] }
   | { readonly kind: "embed"; readonly texts: readonly string[] }
   | { readonly kind: "chunk"; readonly document: ParsedDocument; readonly options: ChunkingOptions };
 
@@ -18,6 +19,7 @@ let session: Promise<EmbeddingSession> | undefined;
 
 serveChildRequests(async (request: ComputeRequest) => {
   if (request.kind === "chunk") return chunkDocument(request.document, tokenizer, request.options);
+  if (request.kind === "count") return request.texts.map((text) => tokenizer.encode(text).length);
   return embed(request.texts);
 });
 

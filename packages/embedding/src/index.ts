@@ -1,3 +1,3 @@
 export { availableCores } from "./cores.ts";
 export { LocalEmbedder, type LocalEmbedderOptions } from "./local-embedder.ts";
-export { embeddingSpaceOf, openEmbedder } from "./open-embedder.ts";
+export { embeddingSpaceOf, type OpenEmbedder, type OpenEmbedderOptions, openEmbedder } from "./open-embedder.ts";

@@ -78,6 +78,11 @@ export class LocalEmbedder implements Embedder {
     return this.#request<Chunk[]>({ kind: "chunk", document, options }, signal);
   }
 
+  /** Tokens of each text as the model reads it, special tokens included. */
+  countTokens(texts: readonly string[], signal: AbortSignal): Promise<number[]> {
+    return this.#request<number[]>({ kind: "count", texts }, signal);
+  }
+
   async #request<T>(request: ComputeRequest, signal: AbortSignal): Promise<T> {
     const options = { signal, timeoutMs: requestTimeoutMs };
     try {

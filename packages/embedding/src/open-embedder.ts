@@ -1,19 +1,58 @@
-import type { EmbeddingSpace } from "@millrace/core";
+import { join } from "node:path";
+import { type Chunk, type ChunkingOptions, ConfigError, type Embedder, type EmbeddingSpace, type ParsedDocument } from "@millrace/core";
 import type { Config } from "@millrace/runtime";
 import { LocalEmbedder } from "./local-embedder.ts";
 import { readModel } from "./model.ts";
+import { OpenAiEmbedder } from "./openai-embedder.ts";
+import { openAiSpace, transformersSpace } from "./space.ts";
+import { TransformersEmbedder } from "./transformers-embedder.ts";
 
-/** The space of the configured model, without the model in memory. @throws ConfigError `model.missing`, `model.damaged` */
-export function embeddingSpaceOf({ model }: Pick<Config, "model">): EmbeddingSpace {
-  return readModel(model.path, model.dtype).space;
+/** An embedder with what its tokenizer can do besides. */
+export interface OpenEmbedder extends Embedder {
+  /** Loads the model now, or asks the server, rather than at the first text. */
+  start(signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+  /** Process ids of its child processes, for memory accounting. */
+  pids(): number[];
+  chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<Chunk[]>;
+  /** Tokens of each text, special tokens included. */
+  countTokens(texts: readonly string[], signal: AbortSignal): Promise<number[]>;
+}
+
+/**
+ * The space of the configured embedder, without its model in memory.
+ * @throws ConfigError `model.missing`, `model.damaged`, `chunk.exceeds_model`
+ */
+export function embeddingSpaceOf(config: Config): EmbeddingSpace {
+  const { embedder, model, chunking } = config;
+  const space =
+    embedder === undefined
+      ? readModel(model.path, model.dtype).space
+      : embedder.kind === "openai"
+        ? openAiSpace(embedder)
+        : transformersSpace(embedder);
+  if (chunking.tokensMax > space.tokensMax) {
+    throw new ConfigError(
+      "chunk.exceeds_model",
+      `${space.modelId} reads ${space.tokensMax} tokens, and chunks may have ${chunking.tokensMax}`,
+      {
+        hint: `Set MILLRACE_CHUNK_TOKENS_MAX to ${space.tokensMax} or less.`,
+      },
+    );
+  }
+  return space;
 }
 
 export interface OpenEmbedderOptions {
-  /** Threads of one compute process. Default: the cores this process may use. */
+  /** Threads of the compute process. Default: the cores this process may use. */
   readonly threads?: number;
 }
 
 /** The configured embedder. @throws ConfigError as `embeddingSpaceOf` */
-export function openEmbedder({ model }: Pick<Config, "model">, options: OpenEmbedderOptions = {}): LocalEmbedder {
-  return new LocalEmbedder({ modelPath: model.path, dtype: model.dtype, ...options });
+export function openEmbedder(config: Config, options: OpenEmbedderOptions = {}): OpenEmbedder {
+  embeddingSpaceOf(config);
+  const { embedder, model, runtime, embedderKey: key } = config;
+  if (embedder === undefined) return new LocalEmbedder({ modelPath: model.path, dtype: model.dtype, ...options });
+  if (embedder.kind === "openai") return new OpenAiEmbedder({ config: embedder, key });
+  return new TransformersEmbedder({ config: embedder, cacheFolder: join(runtime, "hub"), ...options });
 }

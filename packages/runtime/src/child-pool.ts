@@ -1,7 +1,7 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { DependencyError, errorMessage, MillraceError } from "@millrace/core";
+import { ConfigError, DependencyError, DocumentError, errorMessage, InvalidInputError, MillraceError } from "@millrace/core";
 
 /**
  * Child processes that answer one request at a time. Work that blocks (inference) or may misbehave (parsing hostile files)
@@ -49,7 +49,13 @@ interface Child {
 
 interface Reply {
   readonly value?: unknown;
-  readonly error?: { readonly code: string; readonly message: string; readonly retryable: boolean; readonly hint: string | undefined };
+  readonly error?: {
+    readonly name: string;
+    readonly code: string;
+    readonly message: string;
+    readonly retryable: boolean;
+    readonly hint: string | undefined;
+  };
 }
 
 const memoryPollMs = 100;
@@ -162,15 +168,7 @@ export class ChildPool {
     child.current = undefined;
     child.served++;
     if (reply.error === undefined) current.resolve(reply.value as never);
-    else
-      current.reject(
-        new MillraceError(
-          reply.error.code,
-          reply.error.message,
-          reply.error.retryable,
-          reply.error.hint === undefined ? {} : { hint: reply.error.hint },
-        ),
-      );
+    else current.reject(rebuilt(reply.error));
     if (child.served >= (this.#options.requestsPerChildMax ?? Number.POSITIVE_INFINITY)) {
       this.#kill(child, new DependencyError("child.closed", "Recycled"));
     }
@@ -204,6 +202,15 @@ export class ChildPool {
   }
 }
 
+/** The class says what the caller does next, so it crosses too. */
+const errorClasses = { InvalidInputError, DocumentError, DependencyError, ConfigError } as const;
+
+function rebuilt({ name, code, message, retryable, hint }: NonNullable<Reply["error"]>): MillraceError {
+  const options = hint === undefined ? {} : { hint };
+  const ErrorClass = errorClasses[name as keyof typeof errorClasses] as (typeof errorClasses)[keyof typeof errorClasses] | undefined;
+  return ErrorClass === undefined ? new MillraceError(code, message, retryable, options) : new ErrorClass(code, message, options);
+}
+
 function exitError(child: Child, code: number | null, signal: NodeJS.Signals | null): MillraceError {
   // V8 aborts when its heap limit is reached; the message on stderr tells it from other aborts.
   if (/heap out of memory|Array buffer allocation failed/i.test(child.stderrTail)) {
@@ -235,6 +242,7 @@ export function serveChildRequests(handler: (message: never) => Promise<unknown>
         const known = error instanceof MillraceError ? error : undefined;
         send({
           error: {
+            name: known?.name ?? "Error",
             code: known?.code ?? "child.failed",
             message: errorMessage(error),
             retryable: known?.retryable ?? false,

@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { ConfigError, limits } from "@millrace/core";
 import { z } from "zod";
+import { type EmbedderConfig, parseEmbedderConfig } from "./embedder-config.ts";
 
 /**
  * The only reader of the environment. One schema, one `loadConfig(env)`, called once per entry point; the rest of the system
@@ -34,6 +35,9 @@ export const environmentSchema = z.object({
     .default(128 * 1024 * 1024),
   MILLRACE_MODEL: optionalText,
   MILLRACE_MODEL_DTYPE: z.enum(["fp32", "int8"]).default("int8"),
+  /** JSON, or a file with it, that describes another embedder than the built-in model. */
+  MILLRACE_EMBEDDER: optionalText,
+  MILLRACE_EMBEDDER_KEY: optionalText,
   MILLRACE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
   MILLRACE_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(8),
   MILLRACE_DOCUMENT_BYTES_MAX: z.coerce.number().int().min(1).default(limits.documentBytesMax),
@@ -72,6 +76,9 @@ export interface Config {
     readonly cacheBytesMax: number;
   };
   readonly model: { readonly path: string; readonly dtype: "fp32" | "int8" };
+  /** Undefined: the built-in model. */
+  readonly embedder: EmbedderConfig | undefined;
+  readonly embedderKey: string | undefined;
   readonly workers: number;
   readonly workerConcurrency: number;
   readonly documentBytesMax: number;
@@ -115,6 +122,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       cacheBytesMax: e.MILLRACE_CACHE_BYTES_MAX,
     },
     model: { path: e.MILLRACE_MODEL ?? join(runtime, "models", "all-MiniLM-L6-v2"), dtype: e.MILLRACE_MODEL_DTYPE },
+    embedder: e.MILLRACE_EMBEDDER === undefined ? undefined : parseEmbedderConfig(e.MILLRACE_EMBEDDER),
+    embedderKey: e.MILLRACE_EMBEDDER_KEY,
     workers: e.MILLRACE_WORKERS,
     workerConcurrency: e.MILLRACE_WORKER_CONCURRENCY,
     documentBytesMax: e.MILLRACE_DOCUMENT_BYTES_MAX,
