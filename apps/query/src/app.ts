@@ -15,6 +15,7 @@ import type { Principal } from "@millrace/ledger";
 import type { Logger } from "@millrace/runtime";
 import { bodyLimit } from "hono/body-limit";
 import { addDocumentRoutes, type DocumentDeps } from "./documents.ts";
+import { addEmbeddingRoute } from "./embeddings.ts";
 import type { QueryMetrics } from "./metrics.ts";
 import { describeApi } from "./openapi.ts";
 import { problemOf, problemResponse, Refusal } from "./problem.ts";
@@ -33,6 +34,8 @@ export interface AppDeps extends Omit<SearchDeps, "serialise"> {
     readonly check: (signal: AbortSignal) => Promise<unknown>;
   }[];
   readonly requestTimeoutMs?: number;
+  /** Answers /v1/embeddings itself, past the cache of query vectors. */
+  readonly model: Parameters<typeof addEmbeddingRoute>[1];
   readonly documents: Omit<DocumentDeps, "store">;
 }
 
@@ -130,6 +133,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     },
   );
 
+  addEmbeddingRoute(app, deps.model);
   addDocumentRoutes(app, { ...deps.documents, store: deps.store });
 
   app.notFound((context) =>

@@ -79,6 +79,7 @@ async function start(): Promise<void> {
   const spaces = new EmbeddingSpaces(queueRedis);
   const app = createApp({
     embedder,
+    model,
     spaces,
     store,
     cache: answers,

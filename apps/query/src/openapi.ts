@@ -56,6 +56,31 @@ const searchResults = z
   .object({ object: z.literal("search_results"), data: z.array(searchHit), cache: z.enum(["hit", "miss"]), took_ms: z.number() })
   .openapi("SearchResults");
 
+const embeddingRequest = z
+  .object({
+    input: z.union([z.string(), z.array(z.string()).min(1).max(limits.embeddingsTextsMax)]),
+    model: z.string().optional(),
+    encoding_format: z.enum(["float", "base64"]).default("float"),
+    dimensions: z.int().optional(),
+    input_type: z.enum(["document", "query"]).default("document").openapi({ description: "For models with another prefix for queries." }),
+  })
+  .openapi("EmbeddingRequest");
+
+const embeddingList = z
+  .object({
+    object: z.literal("list"),
+    data: z.array(
+      z.object({
+        object: z.literal("embedding"),
+        index: z.int(),
+        embedding: z.union([z.array(z.number()), z.string().openapi({ description: "32-bit floats, little-endian, base64." })]),
+      }),
+    ),
+    model: z.string(),
+    usage: z.object({ prompt_tokens: z.int(), total_tokens: z.int() }),
+  })
+  .openapi("EmbeddingList");
+
 const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
 
 const document = z
@@ -132,6 +157,22 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       404: problemOf("No such project for this key"),
       413: problemOf("The body is too large"),
       503: problemOf("A dependency is away; never an empty answer"),
+    },
+  });
+  registry.registerPath({
+    method: "post",
+    path: "/v1/embeddings",
+    summary: "Vectors of texts by the configured model, in OpenAI's form",
+    security: [{ key: [] }],
+    request: { body: { required: true, content: { "application/json": { schema: embeddingRequest } } } },
+    responses: {
+      200: { description: "One unit-length vector per text", content: { "application/json": { schema: embeddingList } } },
+      400: problemOf("The request is wrong, or a text is too long"),
+      401: problemOf("No valid key"),
+      403: problemOf("The key may not read"),
+      404: problemOf("No such model"),
+      413: problemOf("The body is too large"),
+      503: problemOf("The embedder is away"),
     },
   });
   describeDocuments(registry, problemOf);

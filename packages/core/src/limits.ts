@@ -52,6 +52,9 @@ export const limits = {
   storeBatchBytesMax: 256 * 1024,
   storeBatchRowsMax: 128,
   requestBodyBytesMax: 64 * 1024,
+  /** Texts of one request to /v1/embeddings, and its bytes. */
+  embeddingsTextsMax: 256,
+  embeddingsBodyBytesMax: 1024 * 1024,
   requestTimeoutMs: 30_000,
   /** Documents or chunks in one page of a list. */
   pageSizeMax: 1_000,
