@@ -1,8 +1,9 @@
+import { createServer } from "node:http";
 import { join } from "node:path";
-import { serve } from "@hono/node-server";
+import { getRequestListener } from "@hono/node-server";
 import { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
 import { ConfigError, errorMessage, isMillraceError, limits } from "@millrace/core";
-import { availableCores, openEmbedder } from "@millrace/embedding";
+import { availableCores, BatchingEmbedder, openEmbedder } from "@millrace/embedding";
 import { ApiKeys, EmbeddingSpaces, Ledger } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
 import {
@@ -16,9 +17,11 @@ import {
   pipelineFingerprint,
 } from "@millrace/runtime";
 import { MilvusVectorStore } from "@millrace/vector-store";
-import { createApp } from "./app.ts";
+import { Admission } from "./admission.ts";
+import { type AppDeps, createApp } from "./app.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { createMetrics } from "./metrics.ts";
+import { createDirectSearch, searchPath } from "./search-endpoint.ts";
 
 const config = loadConfig();
 const logger = createLogger("query", config.logLevel);
@@ -55,7 +58,8 @@ async function start(): Promise<void> {
   const model = openEmbedder(config, { threads: Math.max(1, availableCores() >> 1) });
   lifecycle.onClose("embedder", () => model.close());
   const cache = new CacheRedis(connect(redisCacheUrl, "cache"));
-  const embedder = new CachedQueryEmbedder(model, {
+  const batchingEmbedder = new BatchingEmbedder(model);
+  const embedder = new CachedQueryEmbedder(batchingEmbedder, {
     redis: cache,
     memoryBytesMax: limits.queryVectorMemoryBytesMax,
     ttlSeconds: limits.queryVectorTtlSeconds,
@@ -77,12 +81,14 @@ async function start(): Promise<void> {
   const producer = new Producer(queueRedis);
   lifecycle.onClose("producer", () => producer.close());
   const spaces = new EmbeddingSpaces(queueRedis);
-  const app = createApp({
+  const admission = new Admission();
+  const deps: AppDeps = {
     embedder,
     model,
     spaces,
     store,
     cache: answers,
+    admission,
     keys,
     logger,
     ledger,
@@ -96,20 +102,26 @@ async function start(): Promise<void> {
       documentBytesMax: config.documentBytesMax,
       queueBytesMax: config.queueBytesMax,
     },
-    metrics: createMetrics({ answers, embedder, cache }),
+    metrics: createMetrics({ answers, embedder, cache, embedding: batchingEmbedder, store, admission }),
     probes: [
       { name: "queue redis", optional: false, check: () => queueRedis.ping() },
       { name: "milvus", optional: false, check: (signal) => store.ready(signal) },
       { name: "embedder", optional: false, check: (signal) => model.embed(["ready"], signal) },
       { name: "cache redis", optional: true, check: () => cache.ping() },
     ],
-  });
+  };
   // Both may be away for now: requests answer 503 until they are back, and the model is warm when they are.
   store.start(AbortSignal.timeout(10_000)).catch((error: unknown) => logger.warn({ reason: errorMessage(error) }, "store.not_ready"));
   await model.start(AbortSignal.timeout(60_000));
 
   await new Promise<void>((resolve, reject) => {
-    const server = serve({ fetch: app.fetch, hostname: config.host, port: config.port }, () => resolve());
+    const directSearch = createDirectSearch(deps);
+    const others = getRequestListener(createApp(deps).fetch);
+    const server = createServer((request, response) => {
+      if (request.method === "POST" && request.url === searchPath) directSearch(request, response);
+      else void others(request, response);
+    });
+    server.listen(config.port, config.host, () => resolve());
     server.once("error", (error: NodeJS.ErrnoException) => {
       const { host, port } = config;
       reject(
@@ -123,7 +135,7 @@ async function start(): Promise<void> {
       () =>
         new Promise<void>((closed) => {
           server.close(() => closed());
-          if ("closeIdleConnections" in server) server.closeIdleConnections();
+          server.closeIdleConnections();
         }),
     );
   });

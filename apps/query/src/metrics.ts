@@ -1,5 +1,8 @@
 import type { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
+import type { BatchingEmbedder } from "@millrace/embedding";
+import type { MilvusVectorStore } from "@millrace/vector-store";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import type { Admission } from "./admission.ts";
 
 export interface QueryMetrics {
   readonly contentType: string;
@@ -13,6 +16,9 @@ export interface WatchedParts {
   readonly answers: AnswerCache;
   readonly embedder: CachedQueryEmbedder;
   readonly cache: CacheRedis;
+  readonly embedding: BatchingEmbedder;
+  readonly store: MilvusVectorStore;
+  readonly admission: Admission;
 }
 
 /** Prometheus metrics of the query service; event-loop delay and memory come with the default ones. No ids in labels. */
@@ -48,7 +54,7 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
       },
     });
   };
-  const { answers, embedder, cache } = watched;
+  const { answers, embedder, cache, embedding, store, admission } = watched;
   const byLevel = ({ memoryHits, redisHits, misses }: AnswerCache["counts"]) => ({ memory: memoryHits, redis: redisHits, none: misses });
   counted("millrace_search_cache_lookups_total", "Searches by the cache level that answered; none: a miss.", "level", () =>
     byLevel(answers.counts),
@@ -67,6 +73,20 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
   counted("millrace_cache_redis_failures_total", "Commands to the cache Redis that failed or timed out.", "kind", () => ({
     command: cache.failures,
   }));
+  counted("millrace_batched_queries_total", "Queries embedded (embedding) or searched for (store) on a miss.", "stage", () => ({
+    embedding: embedding.counts.requests,
+    store: store.searchCounts.requests,
+  }));
+  counted("millrace_batches_total", "Requests that carried them: queries divided by batches is the mean batch.", "stage", () => ({
+    embedding: embedding.counts.batches,
+    store: store.searchCounts.batches,
+  }));
+  counted("millrace_search_refused_total", "Searches refused because too many waited.", "reason", () => ({
+    overloaded: admission.counts.overloaded,
+    project: admission.counts.projectOverloaded,
+  }));
+  measured("millrace_searches_running", "Searches being computed.", () => admission.running);
+  measured("millrace_searches_waiting", "Searches waiting to be computed.", () => admission.waiting);
   measured("millrace_search_cache_memory_bytes", "Bytes of answers kept in this process.", () => answers.memory.bytes);
   measured("millrace_cache_breaker_open", "1 while the cache Redis is left alone, 0.5 while one command tries it.", () =>
     cache.state === "open" ? 1 : cache.state === "half-open" ? 0.5 : 0,
@@ -74,10 +94,8 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
   return {
     contentType: registry.contentType,
     startRequest: () => {
-      const end = duration.startTimer();
-      return (route, status) => {
-        end({ route, status: String(status) });
-      };
+      const startedAt = performance.now();
+      return (route, status) => duration.observe({ route, status }, (performance.now() - startedAt) / 1_000);
     },
     render: () => registry.metrics(),
   };

@@ -156,7 +156,8 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       403: problemOf("The key may not read"),
       404: problemOf("No such project for this key"),
       413: problemOf("The body is too large"),
-      503: problemOf("A dependency is away; never an empty answer"),
+      429: problemOf("Too many searches of this project are waiting; `Retry-After` says when to come back"),
+      503: problemOf("A dependency is away, or too many searches are waiting; never an empty answer"),
     },
   });
   registry.registerPath({

@@ -1,4 +1,5 @@
 import { isMillraceError, type MillraceError } from "@millrace/core";
+import type { Logger } from "@millrace/runtime";
 
 const retryAfterSeconds = 2;
 
@@ -19,7 +20,7 @@ export class Refusal extends Error {
 }
 
 /** One of the two places where errors are mapped to the outside. What is not ours is a 500 without its inner words. */
-export function problemOf(error: unknown): Refusal {
+function problemOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   if (error instanceof Error && error.name === "TimeoutError") return new Refusal(503, "request.timeout", "The request took too long");
   if (error instanceof Error && error.name === "AbortError") return new Refusal(499, "request.aborted", "The client left");
@@ -31,6 +32,13 @@ function statusOf({ code, retryable, name }: MillraceError): number {
   if (code === "embed.space_mismatch") return 409;
   if (retryable) return 503;
   return name === "InvalidInputError" ? 400 : 500;
+}
+
+/** The reply to a request that failed, noted in the log where the fault is ours. */
+export function replyTo(error: unknown, path: string, logger: Logger): Response {
+  const problem = problemOf(error);
+  if (problem.status >= 500) logger.error({ err: error, code: isMillraceError(error) ? error.code : undefined, path }, "request.failed");
+  return problemResponse(problem, path);
 }
 
 /** RFC 9457 problem details, with `code` and `hint` as extensions. */

@@ -64,6 +64,10 @@ export const limits = {
   searchCacheEmptyTtlSeconds: 15,
   /** Answers kept in each query process. */
   searchCacheMemoryBytesMax: 32 * 1024 * 1024,
+  /** Waiting queries that are embedded, or searched for in the vector store, in one request. */
+  queriesPerBatchMax: 32,
+  /** Searches that are computed at once, that wait for it in one query process, and of those of one project. Beyond that they are refused. */
+  searchAdmission: { runningMax: 64, waitingMax: 256, waitingPerProjectMax: 128 },
   /** Vectors of queries, kept longer than answers: they do not depend on the content. */
   queryVectorTtlSeconds: 86_400,
   queryVectorMemoryBytesMax: 8 * 1024 * 1024,

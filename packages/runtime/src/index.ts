@@ -1,4 +1,5 @@
 export { loadOrCreateAdminKey, newApiKeyText } from "./admin-key.ts";
+export { type BatchCounts, Batcher, type BatcherOptions } from "./batcher.ts";
 export { ChildPool, type ChildPoolOptions, type ChildRequestOptions, serveChildRequests } from "./child-pool.ts";
 export { type Config, environmentSchema, environmentWith, loadConfig } from "./config.ts";
 export type { EmbedderConfig, OpenAiConfig, TransformersConfig } from "./embedder-config.ts";

@@ -13,6 +13,7 @@ import {
   type StoreSearch,
   type VectorStore,
 } from "@millrace/core";
+import { type BatchCounts, Batcher } from "@millrace/runtime";
 import { ConsistencyLevelEnum, type MilvusClient, type RowData } from "@zilliz/milvus2-sdk-node";
 import type { Redis } from "ioredis";
 import { keyRangeExpression, keysExpression, searchExpression } from "./filter-expression.ts";
@@ -51,6 +52,15 @@ interface Session {
 }
 
 const keyFields = ["chunk_id", "project"];
+/** One search by vector or by words, as the SDK names its parts. */
+interface StoreSearchBy extends Omit<StoreSearch, "vector"> {
+  readonly anns_field: string;
+  readonly metric_type: string;
+  readonly data: readonly number[] | string;
+}
+
+type SearchRow = Row & { readonly score: number };
+
 /** Rows with their vectors per read: some 600 KB of numbers, which the SDK decodes on the event loop. */
 const vectorsPerCallMax = 250;
 /** Rows per read of a scan. Milvus gives 16,384 at most. */
@@ -64,6 +74,8 @@ const keysPerCallMax = 1_000;
 export class MilvusVectorStore implements VectorStore {
   readonly #options: MilvusVectorStoreOptions;
   readonly #names: CollectionNames;
+  /** Milvus Lite spends nearly all of a search on what searches of one kind can share, and one request at a time lets the next fill. */
+  readonly #searches: Batcher<StoreSearchBy, SearchRow[]>;
   #session: Promise<Session> | undefined;
   /** It was silent, and no connection was made since. */
   #away = false;
@@ -71,6 +83,17 @@ export class MilvusVectorStore implements VectorStore {
   constructor(options: MilvusVectorStoreOptions) {
     this.#options = options;
     this.#names = collectionNamesOf(options.collectionPrefix ?? "chunks", options.space);
+    this.#searches = new Batcher({
+      send: (searches) => this.#searchTogether(searches),
+      kindOf: kindOfSearch,
+      sizeMax: limits.queriesPerBatchMax,
+      inFlightMax: 1,
+    });
+  }
+
+  /** How many searches went out in how many requests. */
+  get searchCounts(): Readonly<BatchCounts> {
+    return this.#searches.counts;
   }
 
   /**
@@ -176,28 +199,38 @@ export class MilvusVectorStore implements VectorStore {
 
   /** @throws DependencyError as the others, within a second where Milvus is silent: somebody waits for the answer */
   async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
-    const session = await raceAbort(this.#connectedSoon(), signal);
-    const { collection } = this.#names;
+    const vector = Array.from(checkVector(request.vector, this.#options.space.dimension));
+    const rows = await this.#searches.ask({ ...request, anns_field: "dense", metric_type: "COSINE", data: vector }, signal);
+    return rows.map((row) => toHit(row, request.project));
+  }
+
+  /**
+   * Searches of one kind, in one request. Each is cut back to its own limit: the nearest of more are the nearest of fewer, too, as HNSW looks at no fewer
+   * candidates for a larger limit.
+   */
+  async #searchTogether(searches: readonly StoreSearchBy[]): Promise<SearchRow[][]> {
+    const session = await this.#connectedSoon();
+    const [first] = searches;
+    if (first === undefined) return [];
+    const limit = Math.max(...searches.map((search) => search.limit));
     const search = {
-      collection_name: collection,
-      anns_field: "dense",
-      metric_type: "COSINE",
-      data: Array.from(checkVector(request.vector, this.#options.space.dimension)),
-      limit: request.limit,
-      filter: searchExpression(request.project, request.filter),
+      collection_name: this.#names.collection,
+      anns_field: first.anns_field,
+      metric_type: first.metric_type,
+      data: searches.map(({ data }) => data) as number[][],
+      limit,
+      filter: searchExpression(first.project, first.filter),
       output_fields: [...outputFields],
       consistency_level: ConsistencyLevelEnum.Bounded,
       // HNSW looks at `ef` candidates and refuses less than the limit. Lite's FLAT index takes no parameters.
-      ...(session.liteFlush !== undefined ? {} : { params: { ef: Math.max(128, 2 * request.limit) } }),
+      ...(session.liteFlush === undefined && first.anns_field === "dense" ? { params: { ef: Math.max(128, 2 * limit) } } : {}),
     };
-    const { results } = await raceAbort(
-      this.#unlessSilent(
-        session,
-        this.#read(session, "search", async (timeout) => session.client.search({ ...search, timeout })),
-      ),
-      signal,
-    );
-    return results.map((row) => toHit(row as unknown as Row & { score: number }, request.project));
+    const read = this.#read(session, "search", async (timeout) => session.client.search({ ...search, timeout }));
+    const { results } = await this.#unlessSilent(session, read);
+    const rows = results as unknown as readonly SearchRow[] | readonly (readonly SearchRow[])[];
+    // The SDK gives the rows of a single search, or of several without a row at all, as they are.
+    const bySearch = (searches.length === 1 ? [rows] : rows) as readonly (readonly SearchRow[])[];
+    return searches.map((each, index) => (bySearch[index] ?? []).slice(0, each.limit));
   }
 
   async delete(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<void> {
@@ -341,6 +374,7 @@ export class MilvusVectorStore implements VectorStore {
   }
 }
 
+<<<<<<< HEAD
 function notConnected(): DependencyError {
   return new DependencyError("store.unavailable", "There is no connection to Milvus yet", {
     hint: "Is Milvus running at MILVUS_ADDRESS? `millrace status` shows the embedded one.",
@@ -349,6 +383,11 @@ function notConnected(): DependencyError {
 
 function pulseOf(client: MilvusClient): Pulse {
   return new Pulse(() => call("tell its version", deadlines.connectMs, () => client.getVersion()));
+=======
+/** Searches that may share a request: same project, filter and way of searching, and limits so near that none pays for another's rows more than twice. */
+function kindOfSearch({ project, filter, limit, anns_field }: StoreSearchBy): string {
+  return JSON.stringify([anns_field, project, Math.ceil(Math.log2(limit)), filter ?? null]);
+>>>>>>> af92183 (Search in batches, admit what can be served, and answer searches on Node's own request and response)
 }
 
 /** Rows are made batch by batch, so that a large document is not held in memory twice. */

@@ -1,0 +1,30 @@
+import { type Embedder, type EmbeddingSpace, isMillraceError, limits } from "@millrace/core";
+import { type BatchCounts, Batcher } from "@millrace/runtime";
+
+/**
+ * An embedder for queries: those that come while the model is busy are embedded in one go. Small texts cost the model little more together than
+ * alone.
+ */
+export class BatchingEmbedder implements Embedder {
+  readonly space: EmbeddingSpace;
+  readonly #batcher: Batcher<string, Float32Array>;
+
+  constructor(inner: Embedder) {
+    this.space = inner.space;
+    this.#batcher = new Batcher({
+      send: (texts) => inner.embed(texts, AbortSignal.timeout(limits.requestTimeoutMs)),
+      sizeMax: limits.queriesPerBatchMax,
+      inFlightMax: 1,
+      // A text that is too long is refused with all that came with it.
+      isOneToBlame: (error) => isMillraceError(error) && !error.retryable,
+    });
+  }
+
+  get counts(): Readonly<BatchCounts> {
+    return this.#batcher.counts;
+  }
+
+  embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
+    return Promise.all(texts.map((text) => this.#batcher.ask(text, signal)));
+  }
+}

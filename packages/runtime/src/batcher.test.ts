@@ -1,0 +1,91 @@
+import { expect, test } from "vitest";
+import { Batcher } from "./batcher.ts";
+
+const signal = new AbortController().signal;
+
+/** A batcher whose batches end when they are told to. */
+function controlled(options: { sizeMax?: number; inFlightMax?: number } = {}) {
+  const batches: { requests: readonly string[]; finish: (error?: Error) => void }[] = [];
+  const batcher = new Batcher<string, string>({
+    send: (requests) =>
+      new Promise((resolve, reject) => {
+        batches.push({
+          requests,
+          finish: (error) => (error === undefined ? resolve(requests.map((each) => each.toUpperCase())) : reject(error)),
+        });
+      }),
+    kindOf: (request) => request.slice(0, 1),
+    sizeMax: options.sizeMax ?? 8,
+    inFlightMax: options.inFlightMax ?? 1,
+    isOneToBlame: (error) => (error as Error).message === "one is wrong",
+  });
+  return { batcher, batches };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test("what is asked in one turn goes together, what comes meanwhile goes next, each with its own reply", async () => {
+  const { batcher, batches } = controlled();
+  const first = [batcher.ask("a1", signal), batcher.ask("a2", signal)];
+  await turn();
+  const second = [batcher.ask("a3", signal), batcher.ask("a4", signal)];
+  await turn();
+  expect(batches.map(({ requests }) => requests)).toEqual([["a1", "a2"]]);
+  batches[0]?.finish();
+  expect(await Promise.all(first)).toEqual(["A1", "A2"]);
+  await turn();
+  expect(batches[1]?.requests).toEqual(["a3", "a4"]);
+  batches[1]?.finish();
+  expect(await Promise.all(second)).toEqual(["A3", "A4"]);
+  expect(batcher.counts).toEqual({ requests: 4, batches: 2 });
+});
+
+test("kinds never mix, and one kind does not wait for another; no batch is larger than allowed", async () => {
+  const { batcher, batches } = controlled({ sizeMax: 2 });
+  const asked = ["a1", "b1", "a2", "a3"].map((each) => batcher.ask(each, signal));
+  await turn();
+  expect(batches.map(({ requests }) => requests)).toEqual([["a1", "a2"], ["b1"]]);
+  for (const { finish } of batches) finish();
+  await turn();
+  expect(batches[2]?.requests).toEqual(["a3"]);
+  batches[2]?.finish();
+  expect(await Promise.all(asked)).toEqual(["A1", "B1", "A2", "A3"]);
+});
+
+test("a failure goes to all of the batch; one that a single request is to blame for, to that one alone", async () => {
+  const { batcher, batches } = controlled();
+  const asked = [batcher.ask("a1", signal), batcher.ask("a2", signal)];
+  for (const each of asked) each.catch(() => undefined);
+  await turn();
+  batches[0]?.finish(new Error("outage"));
+  await expect(asked[0]).rejects.toThrow("outage");
+  await expect(asked[1]).rejects.toThrow("outage");
+
+  const blamed = [batcher.ask("a3", signal), batcher.ask("a4", signal)];
+  for (const each of blamed) each.catch(() => undefined);
+  await turn();
+  batches[1]?.finish(new Error("one is wrong"));
+  await turn();
+  batches[2]?.finish(new Error("one is wrong"));
+  await turn();
+  batches[3]?.finish();
+  await expect(blamed[0]).rejects.toThrow("one is wrong");
+  expect(await blamed[1]).toBe("A4");
+});
+
+test("a caller that gives up while it waits is not sent", async () => {
+  const { batcher, batches } = controlled();
+  const first = batcher.ask("a1", signal);
+  await turn();
+  const leaving = new AbortController();
+  const second = batcher.ask("a2", leaving.signal);
+  const third = batcher.ask("a3", signal);
+  leaving.abort(new Error("gone"));
+  await expect(second).rejects.toThrow("gone");
+  batches[0]?.finish();
+  await first;
+  await turn();
+  expect(batches[1]?.requests).toEqual(["a3"]);
+  batches[1]?.finish();
+  expect(await third).toBe("A3");
+});

@@ -1,0 +1,106 @@
+import { setMaxListeners } from "node:events";
+
+/**
+ * Sends together what is asked at the same time. The first request of its kind goes out at the end of its turn of the event loop; those that come while
+ * as many batches as allowed are in flight wait, and leave together when one comes back. So nobody waits for company when there is none, and the
+ * busier it gets, the larger the batches.
+ */
+export interface BatcherOptions<Request, Reply> {
+  /** One reply per request, in order. */
+  readonly send: (requests: readonly Request[]) => Promise<readonly Reply[]>;
+  /** Requests of different kinds never share a batch. Default: all are of one kind. */
+  readonly kindOf?: (request: Request) => string;
+  readonly sizeMax: number;
+  /** Batches of one kind in flight at most. */
+  readonly inFlightMax: number;
+  /** Whether a batch failed for what one request is, so that each is to be sent alone. Default: never. */
+  readonly isOneToBlame?: (error: unknown) => boolean;
+}
+
+export interface BatchCounts {
+  requests: number;
+  batches: number;
+}
+
+interface Waiting<Request, Reply> {
+  readonly request: Request;
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Kind<Request, Reply> {
+  readonly waiting: Set<Waiting<Request, Reply>>;
+  inFlight: number;
+}
+
+export class Batcher<Request, Reply> {
+  readonly counts: BatchCounts = { requests: 0, batches: 0 };
+  readonly #options: BatcherOptions<Request, Reply>;
+  readonly #kinds = new Map<string, Kind<Request, Reply>>();
+
+  constructor(options: BatcherOptions<Request, Reply>) {
+    this.#options = options;
+  }
+
+  /** @throws what `send` throws, to all of a batch alike; the signal's reason when this caller gives up */
+  ask(request: Request, signal: AbortSignal): Promise<Reply> {
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason as Error);
+      const name = this.#options.kindOf?.(request) ?? "";
+      let kind = this.#kinds.get(name);
+      if (kind === undefined) {
+        kind = { waiting: new Set(), inFlight: 0 };
+        this.#kinds.set(name, kind);
+      }
+      const { waiting } = kind;
+      const onAbort = (): void => {
+        waiting.delete(one);
+        reject(signal.reason as Error);
+      };
+      const one: Waiting<Request, Reply> = {
+        request,
+        resolve: (reply) => {
+          signal.removeEventListener("abort", onAbort);
+          resolve(reply);
+        },
+        reject: (error) => {
+          signal.removeEventListener("abort", onAbort);
+          reject(error as Error);
+        },
+      };
+      // Many may share a signal; each takes its listener away again, so that more than ten of them are no leak.
+      setMaxListeners(0, signal);
+      signal.addEventListener("abort", onAbort, { once: true });
+      waiting.add(one);
+      if (waiting.size === 1) setImmediate(() => this.#dispatch(name, kind));
+    });
+  }
+
+  #dispatch(name: string, kind: Kind<Request, Reply>): void {
+    while (kind.waiting.size > 0 && kind.inFlight < this.#options.inFlightMax) {
+      const batch = [...kind.waiting].slice(0, this.#options.sizeMax);
+      for (const one of batch) kind.waiting.delete(one);
+      kind.inFlight++;
+      void this.#send(batch).finally(() => {
+        kind.inFlight--;
+        this.#dispatch(name, kind);
+      });
+    }
+    if (kind.waiting.size === 0 && kind.inFlight === 0 && this.#kinds.get(name) === kind) this.#kinds.delete(name);
+  }
+
+  async #send(batch: readonly Waiting<Request, Reply>[]): Promise<void> {
+    this.counts.batches++;
+    this.counts.requests += batch.length;
+    try {
+      const replies = await this.#options.send(batch.map(({ request }) => request));
+      for (const [index, { resolve }] of batch.entries()) resolve(replies[index] as Reply);
+    } catch (error) {
+      if (batch.length > 1 && this.#options.isOneToBlame?.(error) === true) {
+        for (const one of batch) await this.#send([one]);
+        return;
+      }
+      for (const { reject } of batch) reject(error);
+    }
+  }
+}
