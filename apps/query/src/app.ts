@@ -74,8 +74,8 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
   app.post(searchPath, bodyLimit({ maxSize: limits.requestBodyBytesMax, onError: () => refuseBody() }), async (context) => {
     const body = await context.req.text();
     const call = { authorization: context.req.header("authorization"), project: context.req.header("x-millrace-project"), body };
-    const answer = await answerSearch(call, deps, context.req.raw.signal);
-    return context.body(new Uint8Array(answer), 200, searchHeaders);
+    const [start, hits, end] = await answerSearch(call, deps, context.req.raw.signal);
+    return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, searchHeaders);
   });
 
   addEmbeddingRoute(app, deps.model);

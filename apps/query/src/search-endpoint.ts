@@ -25,10 +25,14 @@ export const searchPath = "/v1/search";
 export const searchHeaders = { "content-type": "application/json", "cache-control": "no-store" } as const;
 
 /**
- * The body of the reply. The hits are spliced in as they were cached: a hit costs neither parsing nor serialising.
+ * The parts of the reply's body. The hits among them are the bytes that were cached: a hit costs neither parsing nor serialising, nor a copy.
  * @throws Refusal, MillraceError, to be made a problem of
  */
-export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, signal: AbortSignal): Promise<Buffer> {
+export async function answerSearch(
+  call: SearchCall,
+  deps: SearchEndpointDeps,
+  signal: AbortSignal,
+): Promise<readonly [string, Uint8Array, string]> {
   const startedAt = performance.now();
   const principal = await authenticate(deps.keys, call.authorization);
   const project = projectOf(principal, call.project);
@@ -40,10 +44,8 @@ export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, s
   };
   const answer = await search(request, { ...deps, cache, serialise: serialiseHits }, signal);
   const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
-  return Buffer.concat([start, answer.serialisedHits, Buffer.from(`,"cache":"${answer.cache}","took_ms":${tookMs}}`)]);
+  return ['{"object":"search_results","data":', answer.serialisedHits, `,"cache":"${answer.cache}","took_ms":${tookMs}}`];
 }
-
-const start = Buffer.from('{"object":"search_results","data":');
 
 export function refuseBody(): never {
   throw new Refusal(
@@ -85,9 +87,12 @@ export function createDirectSearch(deps: DirectSearchDeps): (request: IncomingMe
     const { authorization, "x-millrace-project": project } = request.headers;
     readBody(request)
       .then((body) => answerSearch({ authorization, project: typeof project === "string" ? project : undefined, body }, deps, abort.signal))
-      .then((answer) => {
-        response.writeHead(200, { ...searchHeaders, "content-length": answer.byteLength });
-        response.end(answer);
+      .then(([start, hits, end]) => {
+        // What is not the hits is ASCII: as many bytes as characters.
+        response.writeHead(200, { ...searchHeaders, "content-length": start.length + hits.byteLength + end.length });
+        response.write(start);
+        response.write(hits);
+        response.end(end);
       })
       .catch((error: unknown) => sendResponse(replyTo(error, searchPath, deps.logger), request, response));
   };

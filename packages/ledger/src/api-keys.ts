@@ -56,11 +56,11 @@ export class ApiKeys {
     const match = pattern.exec(text);
     if (match === null) return undefined;
     const [, keyId = "", secret = ""] = match;
-    const digest = digestOf(secret);
     const rememberedAs = digestOf(text).toString("hex");
     const remembered = this.#remembered.get(rememberedAs);
     if (remembered !== undefined && remembered.until > performance.now()) return remembered.principal;
     const record = await this.#call((redis) => redis.hgetall(recordKey(keyId)));
+    const digest = digestOf(secret);
     const stored = Buffer.from(record["digest"] ?? "", "hex");
     // Compared even when there is no such key, so that the time tells nothing.
     const equal = timingSafeEqual(digest, stored.length === digest.length ? stored : Buffer.alloc(digest.length));

@@ -1,0 +1,290 @@
+/** How fast searches are, beside what they are made of; everything in one run, so that ratios hold on any machine. */
+import { fork } from "node:child_process";
+import { once as event } from "node:events";
+import { tmpdir } from "node:os";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { MilvusClient } from "@zilliz/milvus2-sdk-node";
+import { Redis } from "ioredis";
+import { once, requestOf } from "./load/http-load.mjs";
+import { project, startSearchStack } from "./load/search-stack.mjs";
+import { readProcess } from "./measure/proc.mjs";
+import { median, percentile, randomOf } from "./measure/statistics.mjs";
+import { conditions, conditionsLine, record } from "./report/results.mjs";
+import { figure, table } from "./report/table.mjs";
+
+export const summary = "cached and cold searches beside their parts, under open-loop load and overload";
+
+const seed = 11;
+const topK = 10;
+
+export async function run(args) {
+  const { values } = parseArgs({
+    args,
+    options: { quick: { type: "boolean" }, rows: { type: "string" }, port: { type: "string" }, only: { type: "string" } },
+  });
+  const quick = values.quick === true;
+  const rows = Number(values.rows ?? (quick ? 2_000 : 50_000));
+  const stack = await startSearchStack({ rows, seed, port: Number(values.port ?? 7_391) });
+  const load = await startLoad();
+  const wanted = (name) => values.only === undefined || values.only.split(",").includes(name);
+  const found = { rows, seed };
+  try {
+    if (wanted("cached")) found.cached = await cachedThroughput(stack, load, quick);
+    if (wanted("latency")) found.latency = await cachedLatency(stack, load, quick);
+    if (wanted("cold")) found.cold = await coldLatency(stack, quick);
+    if (wanted("batching")) found.batching = await coldThroughput(stack, load, quick);
+    if (wanted("overload")) found.overload = await overload(stack, load, quick, found.batching?.servicePerSecond ?? 100);
+  } finally {
+    load.close();
+    await stack.close();
+  }
+  const report = markdown(found);
+  console.log(report);
+  const written = record({ name: "query", data: { conditions: conditions(), ...found }, markdown: report }, quick ? tmpdir() : undefined);
+  console.log(`\n${written.join("\n")}`);
+}
+
+let questions = 0;
+/** A question that nobody asked before. */
+const question = () => `how does the pump ${++questions} of line ${questions * 7} keep its pressure when it is cold outside`;
+const searchFor = (stack, query) =>
+  requestOf({ path: "/v1/search", headers: stack.headers, body: JSON.stringify({ query, top_k: topK, mode: "dense" }) });
+const encoded = (requests) => requests.map((each) => each.toString("base64"));
+
+async function startLoad() {
+  const child = fork(fileURLToPath(new URL("./load/load-process.mjs", import.meta.url)));
+  return {
+    async run(message) {
+      child.send(message);
+      const [reply] = await event(child, "message");
+      return reply;
+    },
+    close: () => child.kill(),
+  };
+}
+
+/** Replies per second at most, in turns with a server that does nothing but read the same bytes from Redis. */
+async function cachedThroughput(stack, load, quick) {
+  const request = searchFor(stack, "the question that everybody asks");
+  await once(stack.port, request);
+  const { body } = await once(stack.port, request);
+  const redis = new Redis(stack.cacheUrl);
+  await redis.set("bench:body", body);
+  redis.disconnect();
+  const bare = fork(fileURLToPath(new URL("./load/bare-server.mjs", import.meta.url)), [stack.cacheUrl, "bench:body"]);
+  const [{ port: barePort }] = await event(bare, "message");
+  const seconds = Number(process.env.BENCH_SECONDS ?? (quick ? 1 : 3));
+  const closed = (port) => load.run({ kind: "closed", port, requests: encoded([request]), connections: 32, seconds });
+  await closed(barePort);
+  await closed(stack.port); // both warm
+  const ratios = [];
+  const service = [];
+  const baseline = [];
+  for (let round = 0; round < (quick ? 3 : 7); round++) {
+    const order = round % 2 === 0 ? [barePort, stack.port] : [stack.port, barePort];
+    const results = new Map();
+    for (const port of order) {
+      const pid = port === barePort ? bare.pid : stack.pid;
+      const before = readProcess(pid).cpuSeconds;
+      const { perSecond, latenciesMs } = await closed(port);
+      results.set(port, { perSecond, cpuMicroseconds: ((readProcess(pid).cpuSeconds - before) / latenciesMs.length) * 1e6 });
+    }
+    baseline.push(results.get(barePort));
+    service.push(results.get(stack.port));
+    ratios.push(service.at(-1).perSecond / baseline.at(-1).perSecond);
+  }
+  bare.kill();
+  const [perSecond, cpu] = ["perSecond", "cpuMicroseconds"].map((name) => (all) => median(all.map((each) => each[name])));
+  return {
+    ...{
+      bodyBytes: body.byteLength,
+      servicePerSecond: perSecond(service),
+      barePerSecond: perSecond(baseline),
+      ratio: median(ratios),
+      ratios,
+    },
+    // Holds also where other programs take the processor away: what a request costs is what a rate at full load comes from.
+    ...{ serviceCpuMicroseconds: cpu(service), bareCpuMicroseconds: cpu(baseline), cpuRatio: cpu(baseline) / cpu(service) },
+  };
+}
+
+async function cachedLatency(stack, load, quick) {
+  const requests = encoded(Array.from({ length: 50 }, (_, index) => searchFor(stack, `cached question ${index}`)));
+  for (const each of requests) await once(stack.port, Buffer.from(each, "base64"));
+  const open = { kind: "open", port: stack.port, requests, connections: 64, perSecond: 2_000, seed };
+  await load.run({ ...open, seconds: 2 });
+  await stack.metrics(); // begins the event loop's figures anew
+  const { latenciesMs } = await load.run({ ...open, seconds: quick ? 3 : 15 });
+  const eventLoopP99Ms = await eventLoopDelay(stack);
+  return { perSecond: 2_000, ...percentiles(latenciesMs[200]), other: othersThan200(latenciesMs), eventLoopP99Ms };
+}
+
+/** One new question at a time, through the service, and in turn the parts of it by hand. */
+async function coldLatency(stack, quick) {
+  const client = new MilvusClient({ address: stack.milvusAddress, logLevel: "error", telemetry: { enabled: false } });
+  await client.connectPromise;
+  const signal = new AbortController().signal;
+  const fields = [
+    "chunk_id",
+    "project",
+    "document_id",
+    "generation",
+    "source",
+    "media_type",
+    "title",
+    "ordinal",
+    "text",
+    "span_start",
+    "span_end",
+  ];
+  const raw = (vector, limit = topK) =>
+    client.search({
+      ...{ collection_name: stack.collection, anns_field: "dense", metric_type: "COSINE", data: Array.from(vector), limit },
+      ...{ filter: `project == "${project}"`, output_fields: [...fields, "page", "headings", "tokens", "metadata"] },
+    });
+  const [service, parts, ratios] = [[], [], []];
+  for (let turn = -3; turn < (quick ? 20 : 60); turn++) {
+    const once_ = async () => timed(() => once(stack.port, searchFor(stack, question())));
+    const byHand = async () =>
+      timed(async () => {
+        const [vector] = await stack.embedder.embed([question()], signal);
+        await raw(vector);
+      });
+    const [first, second] = turn % 2 === 0 ? [await once_(), await byHand()] : [await byHand(), await once_()].reverse();
+    if (turn < 0) continue; // warm-up
+    service.push(first);
+    parts.push(second);
+    ratios.push(first / second);
+  }
+  // Together, without any sharing: what 16 clients of the raw store get.
+  const vectors = await stack.embedder.embed(Array.from({ length: 16 }, question), signal);
+  const together = [];
+  for (let turn = 0; turn < (quick ? 2 : 5); turn++) together.push(await timed(() => Promise.all(vectors.map((vector) => raw(vector)))));
+  await client.closeConnection();
+  return {
+    serviceMs: percentiles(service),
+    partsMs: percentiles(parts),
+    ratio: median(service) / median(parts),
+    rawTogetherPerSecond: (16 / median(together)) * 1_000,
+  };
+}
+
+/** New questions only, from 16 clients at once. */
+async function coldThroughput(stack, load, quick) {
+  const requests = encoded(Array.from({ length: quick ? 400 : 6_000 }, () => searchFor(stack, question())));
+  await stack.metrics();
+  const before = await batchFigures(stack);
+  const { perSecond, latenciesMs, statuses } = await load.run({
+    kind: "closed",
+    port: stack.port,
+    requests,
+    connections: 16,
+    seconds: quick ? 2 : 10,
+  });
+  const after = await batchFigures(stack);
+  return {
+    ...{ clients: 16, servicePerSecond: perSecond, ...percentiles(latenciesMs), statuses },
+    meanBatch: (after.queries - before.queries) / (after.batches - before.batches),
+    eventLoopP99Ms: after.eventLoopP99Ms,
+  };
+}
+
+/** Five times as many new questions as can be answered. */
+async function overload(stack, load, quick, capacity) {
+  const perSecond = Math.round(capacity * 5);
+  const seconds = quick ? 3 : 10;
+  const random = randomOf(seed);
+  const requests = encoded(
+    Array.from({ length: Math.ceil(perSecond * seconds * 1.2) }, () => searchFor(stack, `${question()} ${random()}`)),
+  );
+  await stack.metrics();
+  const { latenciesMs, withRetryAfter } = await load.run({
+    kind: "open",
+    port: stack.port,
+    requests,
+    connections: 1_024,
+    seconds,
+    perSecond,
+    seed,
+  });
+  const eventLoopP99Ms = await eventLoopDelay(stack);
+  const refused = Object.entries(latenciesMs).flatMap(([status, each]) => (status === "200" ? [] : each));
+  const afterwards = await timed(() => once(stack.port, searchFor(stack, question())));
+  return {
+    ...{ perSecond, seconds, answeredPerSecond: (latenciesMs[200]?.length ?? 0) / seconds, answered: percentiles(latenciesMs[200] ?? []) },
+    ...{
+      refused: refused.length,
+      withRetryAfter,
+      refusals: percentiles(refused),
+      statuses: countOf(latenciesMs),
+      afterwardsMs: afterwards,
+      eventLoopP99Ms,
+    },
+  };
+}
+
+async function timed(work) {
+  const startedAt = performance.now();
+  await work();
+  return performance.now() - startedAt;
+}
+
+const percentiles = (values = []) => ({ p50: percentile(values, 0.5), p95: percentile(values, 0.95), p99: percentile(values, 0.99) });
+const countOf = (byStatus) => Object.fromEntries(Object.entries(byStatus).map(([status, each]) => [status, each.length]));
+const othersThan200 = (byStatus) => Object.entries(byStatus).reduce((sum, [status, each]) => sum + (status === "200" ? 0 : each.length), 0);
+const metricOf = (text, name) => Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);
+
+/** As Node measures it: the time between two ticks of a timer of 10 ms, which is therefore part of it. */
+async function eventLoopDelay(stack) {
+  return metricOf(await stack.metrics(), "nodejs_eventloop_lag_p99_seconds") * 1_000;
+}
+
+async function batchFigures(stack) {
+  const text = await stack.metrics();
+  const of = (name) => Number(new RegExp(`^${name}\\{stage="store"\\} (\\S+)$`, "m").exec(text)?.[1] ?? 0);
+  return {
+    queries: of("millrace_batched_queries_total"),
+    batches: of("millrace_batches_total"),
+    eventLoopP99Ms: metricOf(text, "nodejs_eventloop_lag_p99_seconds") * 1_000,
+  };
+}
+
+function markdown({ rows, cached, latency, cold, batching, overload: beyond }) {
+  const lines = [];
+  const line = (...cells) => lines.push(cells);
+  if (cached !== undefined) {
+    line("cached searches/s at most, 32 connections", figure(cached.servicePerSecond), "");
+    line(`bare node:http + Redis GET of the same ${cached.bodyBytes} bytes, replies/s`, figure(cached.barePerSecond), "");
+    line("ratio", figure(cached.ratio), "≥ 0.75");
+    line("processor time per reply of the two, µs", `${figure(cached.serviceCpuMicroseconds)}, ${figure(cached.bareCpuMicroseconds)}`, "");
+    line("ratio of rates that follows from it", figure(cached.cpuRatio), "≥ 0.75");
+  }
+  if (latency !== undefined) {
+    line("cached, 2,000/s open loop: p50, ms", figure(latency.p50), "≤ 1");
+    line("p99, ms", figure(latency.p99), "≤ 5");
+    line("event loop of the service, p99, ms (10 of them the timer's)", figure(latency.eventLoopP99Ms), "≤ 20");
+  }
+  if (cold !== undefined) {
+    line("cold search, one at a time: p50, ms", figure(cold.serviceMs.p50), "");
+    line("embedding + raw Milvus call: p50, ms", figure(cold.partsMs.p50), "");
+    line("ratio", figure(cold.ratio), "≤ 1.15");
+  }
+  if (batching !== undefined) {
+    line("cold searches/s, 16 clients", figure(batching.servicePerSecond), "");
+    if (cold !== undefined) {
+      line("16 single raw Milvus calls at once, calls/s", figure(cold.rawTogetherPerSecond), "");
+      line("ratio", figure(batching.servicePerSecond / cold.rawTogetherPerSecond), "≥ 8");
+    }
+    line("mean searches per request to Milvus", figure(batching.meanBatch), "");
+    line("event loop of the service, p99, ms", figure(batching.eventLoopP99Ms), "≤ 20");
+  }
+  if (beyond !== undefined) {
+    line(`overload, ${beyond.perSecond} new questions/s: answered/s`, figure(beyond.answeredPerSecond), "");
+    line("answered: p50, p99, ms", `${figure(beyond.answered.p50)}, ${figure(beyond.answered.p99)}`, "");
+    line("refused (429, 503), all with Retry-After", `${beyond.refused} (${beyond.withRetryAfter} with it)`, "all");
+    line("refusals: p50, p99, ms", `${figure(beyond.refusals.p50)}, ${figure(beyond.refusals.p99)}`, "");
+    line("a search right afterwards, ms", figure(beyond.afterwardsMs), "");
+  }
+  return `# Searches\n\n${conditionsLine(conditions())}, load average ${conditions().loadAverage}. ${rows.toLocaleString("en-US")} rows on Milvus Lite, top_k ${topK}, mode dense, seed ${seed}.\n\n${table(["", "measured", "bar"], lines)}`;
+}
