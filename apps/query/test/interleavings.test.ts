@@ -14,7 +14,6 @@ import {
 import { Ledger } from "@millrace/ledger";
 import { connectRedis } from "@millrace/runtime";
 import { startRedis, type TestRedis } from "@millrace/testing";
-import { Redis } from "ioredis";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 /**
@@ -29,17 +28,17 @@ const embedder = new HashEmbedder({ dimension: 16 });
 const query = "the common words of all";
 
 let servers: TestRedis[];
-let queue: Redis;
-let processes: { ledger: Ledger; cacheRedis: CacheRedis; connections: Redis[] }[];
+let queue: ReturnType<typeof connectRedis>;
+let processes: { ledger: Ledger; cacheRedis: CacheRedis; connections: ReturnType<typeof connectRedis>[] }[];
 let counter = 0;
 
 beforeAll(async () => {
   servers = [await startRedis(), await startRedis()];
   const [queueUrl = "", cacheUrl = ""] = servers.map(({ url }) => url);
-  queue = new Redis(queueUrl);
+  queue = connectRedis(queueUrl, "queue", () => undefined);
   processes = await Promise.all(
     [0, 1].map(async () => {
-      const connections = [new Redis(queueUrl), connectRedis(cacheUrl, "cache", () => undefined)] as const;
+      const connections = [connectRedis(queueUrl, "queue", () => undefined), connectRedis(cacheUrl, "cache", () => undefined)] as const;
       await connections[1].ping().catch(() => new Promise((resolve) => connections[1].once("ready", resolve)));
       // Patient: a busy machine must not turn hits into misses here.
       return {

@@ -5,15 +5,14 @@ import { DependencyError, HashEmbedder, limits, MemoryVectorStore, parseProjectN
 import { ApiKeys, Ledger } from "@millrace/ledger";
 import { connectRedis, createLogger, newApiKeyText } from "@millrace/runtime";
 import { startRedis, type TestRedis } from "@millrace/testing";
-import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Admission } from "../src/admission.ts";
 import { createDirectSearch } from "../src/search-endpoint.ts";
 
 /** `POST /v1/search` on a real socket, with a real ledger and cache. */
 let servers: TestRedis[];
-let queue: Redis;
-let cacheConnection: Redis;
+let queue: ReturnType<typeof connectRedis>;
+let cacheConnection: ReturnType<typeof connectRedis>;
 let http: Server;
 let url: string;
 let key: string;
@@ -26,7 +25,7 @@ const project = parseProjectName("p");
 
 beforeAll(async () => {
   servers = [await startRedis(), await startRedis()];
-  queue = new Redis(servers[0]?.url ?? "");
+  queue = connectRedis(servers[0]?.url ?? "", "queue", () => undefined);
   cacheConnection = connectRedis(servers[1]?.url ?? "", "cache", () => undefined);
   await new Promise((resolve) => cacheConnection.once("ready", resolve));
   const keys = new ApiKeys(queue);

@@ -374,7 +374,6 @@ export class MilvusVectorStore implements VectorStore {
   }
 }
 
-<<<<<<< HEAD
 function notConnected(): DependencyError {
   return new DependencyError("store.unavailable", "There is no connection to Milvus yet", {
     hint: "Is Milvus running at MILVUS_ADDRESS? `millrace status` shows the embedded one.",
@@ -383,11 +382,11 @@ function notConnected(): DependencyError {
 
 function pulseOf(client: MilvusClient): Pulse {
   return new Pulse(() => call("tell its version", deadlines.connectMs, () => client.getVersion()));
-=======
+}
+
 /** Searches that may share a request: same project, filter and way of searching, and limits so near that none pays for another's rows more than twice. */
 function kindOfSearch({ project, filter, limit, anns_field }: StoreSearchBy): string {
   return JSON.stringify([anns_field, project, Math.ceil(Math.log2(limit)), filter ?? null]);
->>>>>>> af92183 (Search in batches, admit what can be served, and answer searches on Node's own request and response)
 }
 
 /** Rows are made batch by batch, so that a large document is not held in memory twice. */
