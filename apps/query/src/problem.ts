@@ -20,7 +20,7 @@ export class Refusal extends Error {
 }
 
 /** One of the two places where errors are mapped to the outside. What is not ours is a 500 without its inner words. */
-function problemOf(error: unknown): Refusal {
+export function problemOf(error: unknown): Refusal {
   if (error instanceof Refusal) return error;
   if (error instanceof Error && error.name === "TimeoutError") return new Refusal(503, "request.timeout", "The request took too long");
   if (error instanceof Error && error.name === "AbortError") return new Refusal(499, "request.aborted", "The client left");

@@ -152,6 +152,7 @@ async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): P
         search: gate((...request: Parameters<MemoryVectorStore["search"]>) => store.search(...request)),
       }),
       embedder,
+      spaces: { of: async () => undefined },
       cache,
       serialise: (hits) => Buffer.from(JSON.stringify(hits.map((hit) => hit.generation))),
     };

@@ -38,6 +38,7 @@ beforeAll(async () => {
       search: (request: StoreSearch, signal: AbortSignal) => searchStore(request, signal),
     }),
     ledger: new Ledger(queue),
+    spaces: { of: async () => undefined },
     cache: new AnswerCache({ redis: new CacheRedis(cacheConnection), memoryBytesMax: 1_000_000, ttlSeconds: 60, emptyTtlSeconds: 60 }),
     keys,
     admission: new Admission({ runningMax: 1, waitingMax: 3, waitingPerProjectMax: 2 }),

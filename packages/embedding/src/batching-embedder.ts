@@ -1,4 +1,4 @@
-import { type Embedder, type EmbeddingSpace, isMillraceError, limits } from "@millrace/core";
+import { type Embedder, type EmbeddingSpace, type EmbedPurpose, isMillraceError, limits } from "@millrace/core";
 import { type BatchCounts, Batcher } from "@millrace/runtime";
 
 /**
@@ -7,12 +7,16 @@ import { type BatchCounts, Batcher } from "@millrace/runtime";
  */
 export class BatchingEmbedder implements Embedder {
   readonly space: EmbeddingSpace;
-  readonly #batcher: Batcher<string, Float32Array>;
+  readonly #batcher: Batcher<{ readonly text: string; readonly purpose: EmbedPurpose }, Float32Array>;
 
   constructor(inner: Embedder) {
     this.space = inner.space;
     this.#batcher = new Batcher({
-      send: (texts) => inner.embed(texts, AbortSignal.timeout(limits.requestTimeoutMs)),
+      send: (asked) => {
+        const texts = asked.map(({ text }) => text);
+        return inner.embed(texts, AbortSignal.timeout(limits.requestTimeoutMs), asked[0]?.purpose);
+      },
+      kindOf: ({ purpose }) => purpose,
       sizeMax: limits.queriesPerBatchMax,
       inFlightMax: 1,
       // A text that is too long is refused with all that came with it.
@@ -24,7 +28,7 @@ export class BatchingEmbedder implements Embedder {
     return this.#batcher.counts;
   }
 
-  embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
-    return Promise.all(texts.map((text) => this.#batcher.ask(text, signal)));
+  embed(texts: readonly string[], signal: AbortSignal, purpose: EmbedPurpose = "document"): Promise<Float32Array[]> {
+    return Promise.all(texts.map((text) => this.#batcher.ask({ text, purpose }, signal)));
   }
 }
