@@ -1,5 +1,5 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { limits, mediaTypes } from "@millrace/core";
+import { limits, mediaTypes, searchModes } from "@millrace/core";
 import type { Env } from "hono";
 
 const problem = z
@@ -30,10 +30,19 @@ const searchRequest = z
   .object({
     query: z.string().min(1).max(limits.queryCharsMax),
     top_k: z.int().min(1).max(limits.topKMax).default(limits.topKDefault),
-    mode: z.enum(["dense"]).default("dense"),
+    mode: z
+      .enum(searchModes)
+      .default("hybrid")
+      .openapi({ description: "dense: by meaning; keyword: by words (BM25); hybrid: both, fused by reciprocal rank." }),
+    weights: z
+      .object({ dense: z.number().min(0).max(1), keyword: z.number().min(0).max(1) })
+      .optional()
+      .openapi({ description: "How much each list counts in a hybrid search." }),
     filter: filter.optional(),
   })
   .openapi("SearchRequest");
+
+const standing = z.object({ rank: z.int().min(1), score: z.number() }).openapi("Standing");
 
 const searchHit = z
   .object({
@@ -47,7 +56,12 @@ const searchHit = z
     ingested_at: z.string(),
     text: z.string(),
     span: z.object({ start: z.int(), end: z.int() }).openapi({ description: "UTF-16 offsets in the parsed document." }),
-    score: z.number().openapi({ description: "Cosine similarity." }),
+    score: z.number().openapi({
+      description: "By mode. dense: cosine similarity; keyword: BM25, open-ended; hybrid: fused ranks, 1 = first in both lists.",
+    }),
+    standings: z
+      .object({ dense: standing.nullable(), keyword: standing.nullable() })
+      .openapi({ description: "Where the hit stood in each list before they were fused; null: not in it." }),
     metadata: z.record(z.string(), z.unknown()),
   })
   .openapi("SearchHit");
@@ -141,7 +155,7 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
   registry.registerPath({
     method: "post",
     path: "/v1/search",
-    summary: "The chunks nearest to a query",
+    summary: "The chunks that answer a query best",
     security: [{ key: [] }],
     request: {
       headers: z.object({
@@ -150,7 +164,7 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       body: { required: true, content: { "application/json": { schema: searchRequest } } },
     },
     responses: {
-      200: { description: "Hits, nearest first", content: { "application/json": { schema: searchResults } } },
+      200: { description: "Hits, best first", content: { "application/json": { schema: searchResults } } },
       400: problemOf("The request is wrong"),
       401: problemOf("No valid key"),
       403: problemOf("The key may not read"),

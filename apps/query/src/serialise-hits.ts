@@ -1,7 +1,7 @@
-import type { StoredHit } from "@millrace/core";
+import type { RankedHit } from "@millrace/core";
 
 /** The hits as they stand in the answer's `data`: bytes, as they go to the cache and to the socket. */
-export function serialiseHits(hits: readonly StoredHit[]): Uint8Array {
+export function serialiseHits(hits: readonly RankedHit[]): Uint8Array {
   const data = JSON.stringify(
     hits.map((hit) => ({
       document_id: hit.documentId,
@@ -15,6 +15,7 @@ export function serialiseHits(hits: readonly StoredHit[]): Uint8Array {
       text: hit.text,
       span: hit.span,
       score: hit.score,
+      standings: { dense: hit.dense ?? null, keyword: hit.keyword ?? null },
       metadata: hit.metadata,
     })),
   );

@@ -1,27 +1,20 @@
 import { createHash } from "node:crypto";
-import type { Filter } from "./filter.ts";
+import type { SearchRequest } from "./search-request.ts";
 
-export interface SearchIdentity {
-  readonly project: string;
-  /** Read before the search, never after: an answer computed from older content must not be found under a newer epoch. */
-  readonly epoch: string;
-  readonly spaceFingerprint: string;
-  readonly mode: string;
-  readonly topK: number;
-  readonly query: string;
-  readonly filter: Filter | undefined;
-}
+/** Raise it when the same request over the same content has another answer, or the answer another form. */
+const answerVersion = 2;
 
 /**
- * Everything that an answer depends on, hashed. The project is in the clear as well, so that entries can be told apart; the length prefixes keep
- * neighbouring parts from running into each other.
+ * Everything that an answer depends on, hashed: the whole request, so that no field of it can be forgotten. The project is in the clear as well, so that
+ * entries can be told apart; the length prefixes keep neighbouring parts from running into each other.
+ *
+ * @param epoch read before the search, never after: an answer computed from older content must not be found under a newer epoch
  */
-export function searchCacheKey(identity: SearchIdentity): string {
-  const { project, epoch, spaceFingerprint, mode, topK, query, filter } = identity;
-  const parts = [project, epoch, spaceFingerprint, mode, String(topK), query, filter === undefined ? "" : canonicalJson(filter)];
+export function searchCacheKey(request: SearchRequest, epoch: string, spaceFingerprint: string): string {
+  const parts = [String(answerVersion), epoch, spaceFingerprint, canonicalJson(request)];
   // One update: each costs a call out of JavaScript, and every search makes a key.
   const text = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join("");
-  return `millrace:search:${project}:${createHash("sha256").update(text).digest("hex").slice(0, 40)}`;
+  return `millrace:search:${request.project}:${createHash("sha256").update(text).digest("hex").slice(0, 40)}`;
 }
 
 /** Two spellings of a query that mean the same to the model share an answer: Unicode form and white space. */

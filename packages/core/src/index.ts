@@ -1,5 +1,7 @@
+export { analysisVersion, queryTermsOf, type Term, termsOf } from "./analysis.ts";
 export { type PendingLoad, queuedBytes } from "./backpressure.ts";
-export { normaliseQuery, type SearchIdentity, searchCacheKey } from "./cache-key.ts";
+export { bm25Parameters } from "./bm25.ts";
+export { normaliseQuery, searchCacheKey } from "./cache-key.ts";
 export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
 export type { Block, BlockKind, Chunk, ChunkRecord, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
 export { type SpaceIdentity, sameSpace, spaceMismatch } from "./embedding-space.ts";
@@ -26,13 +28,16 @@ export type {
   RowIdentity,
   RowVector,
   StoredHit,
+  StoreKeywordSearch,
   StoreSearch,
   TokenCounter,
   VectorStore,
 } from "./ports.ts";
 export { type ProjectName, parseProjectName } from "./project.ts";
-export { type CachedAnswer, parseSearchRequest, type SearchAnswer, type SearchDeps, type SearchRequest, search } from "./query.ts";
+export { type CachedAnswer, type SearchAnswer, type SearchDeps, search } from "./query.ts";
+export type { FusionWeights, RankedHit, Standing } from "./rank.ts";
 export { HashEmbedder } from "./reference/hash-embedder.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";
-export { checkVector, type StoredChunk, toStoredChunk } from "./stored-chunk.ts";
+export { parseSearchRequest, type SearchMode, type SearchRequest, searchModes } from "./search-request.ts";
+export { checkVector, indexedTerms, type StoredChunk, toStoredChunk } from "./stored-chunk.ts";

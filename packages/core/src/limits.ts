@@ -40,6 +40,8 @@ export const limits = {
   queryCharsMax: 8_192,
   topKDefault: 10,
   topKMax: 200,
+  /** Hits of each of the two searches that are fused, at least. */
+  candidatesMin: 100,
   filterDepthMax: 8,
   filterConditionsMax: 64,
   /** Values in all conditions of one filter together. */

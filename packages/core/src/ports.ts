@@ -61,7 +61,7 @@ export interface StoredHit {
   readonly page?: number;
   readonly headings: readonly string[];
   readonly tokens: number;
-  /** Cosine similarity, 1 = same direction. */
+  /** Of the search that found it: cosine similarity (1 = same direction) or BM25. */
   readonly score: number;
 }
 
@@ -87,6 +87,11 @@ export interface StoreSearch {
   readonly filter?: Filter;
 }
 
+export interface StoreKeywordSearch extends Omit<StoreSearch, "vector"> {
+  /** Analysed by the store as the rows were (`queryTermsOf`). */
+  readonly text: string;
+}
+
 export interface VectorStore {
   /** Inserts or overwrites by `chunkId`. Resolves only when every row was acknowledged; a timeout means unknown, so call it again. */
   upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void>;
@@ -100,6 +105,11 @@ export interface VectorStore {
   scan(project: ProjectName, signal: AbortSignal): AsyncIterable<readonly RowIdentity[]>;
   /** Nearest first. Fewer than `limit` hits means that the project has no more. */
   search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]>;
+  /**
+   * Rows that share a term with the text, by BM25 (`bm25` in bm25.ts has the formula). Fewer than `limit` hits means that the project has no more. How rare
+   * a term is, is counted over some part of the store that the engine chooses (all rows, a segment), not over the project.
+   */
+  searchKeywords(request: StoreKeywordSearch, signal: AbortSignal): Promise<StoredHit[]>;
   /** Deletes by key; keys that do not exist are no error. */
   delete(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<void>;
 }

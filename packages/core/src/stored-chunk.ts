@@ -1,3 +1,4 @@
+import { termsOf } from "./analysis.ts";
 import type { ChunkRecord, Metadata, MetadataValue } from "./document.ts";
 import { DocumentError, InvalidInputError } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -39,6 +40,26 @@ export function toStoredChunk(record: ChunkRecord): StoredChunk {
     headings: chunk.headings.map((heading) => cut(wellFormed(heading))),
     tokens: chunk.tokens,
   };
+}
+
+/**
+ * What keyword search finds a chunk by: its title and headings beside its text, because a section often does not repeat its subject. Terms joined by spaces,
+ * which every analyzer takes apart in the same way.
+ */
+export function indexedTerms({ title, headings, text }: Pick<StoredChunk, "title" | "headings" | "text">): string {
+  const above = [title, ...headings].filter((line, index, lines) => lines.indexOf(line) === index && !text.startsWith(line));
+  const terms = [...above, text].flatMap(termsOf).map(({ term }) => term);
+  return upTo(limits.chunkBytesMax, terms).join(" ");
+}
+
+/** As many terms as take `bytesMax` bytes with a space after each. Only a chunk of 64 KiB in a script without spaces has more. */
+function upTo(bytesMax: number, terms: readonly string[]): readonly string[] {
+  let bytes = 0;
+  for (const [index, term] of terms.entries()) {
+    bytes += utf8Bytes(term) + 1;
+    if (bytes > bytesMax) return terms.slice(0, index);
+  }
+  return terms;
 }
 
 /**

@@ -36,6 +36,8 @@ export function describeVectorStore(
 
     const search = (project: string, vector: Float32Array, limit: number, filter?: Filter): Promise<StoredHit[]> =>
       store.search({ project: parseProjectName(project), vector, limit, ...(filter === undefined ? {} : { filter }) }, signal);
+    const searchKeywords = (project: string, text: string, limit: number, filter?: Filter): Promise<StoredHit[]> =>
+      store.searchKeywords({ project: parseProjectName(project), text, limit, ...(filter === undefined ? {} : { filter }) }, signal);
     const existing = (project: string, records: readonly ChunkRecord[]): Promise<ReadonlySet<string>> =>
       store.existing(parseProjectName(project), idsOf(records), signal);
 
@@ -156,6 +158,61 @@ export function describeVectorStore(
       expect((await search("keys", vectorOf("x"), 200)).map((hit) => hit.chunkId).sort()).toEqual(idsOf(records.slice(10)).sort());
       await store.upsert(records.slice(0, 1), signal);
       expect(await existing("keys", records.slice(0, 1))).toEqual(new Set(idsOf(records.slice(0, 1))));
+    });
+
+    it("finds by words, inflected forms included, rare words before common ones", async () => {
+      const texts = ["a turbine blade and a turbine wheel", "the blades of an engine", "an engine and its wheel", "nothing of the kind"];
+      const records = texts.map((text, index) => recordOf("words", index, { text }));
+      await store.upsert(records, signal);
+      expect(ordinalsOf(await searchKeywords("words", "turbines", 10))).toEqual([0]);
+      expect(ordinalsOf(await searchKeywords("words", "Blade!", 10)).sort()).toEqual([0, 1]);
+      const hits = await searchKeywords("words", "turbine engine", 10);
+      expect(hits.map((hit) => hit.ordinal)[0]).toBe(0);
+      expect(ordinalsOf(hits).sort()).toEqual([0, 1, 2]);
+      expect(hits.map((hit) => hit.score)).toEqual(hits.map((hit) => hit.score).sort((a, b) => b - a));
+      expect(hits.every((hit) => hit.score > 0)).toBe(true);
+      expect(hits.map(({ score, ...chunk }) => chunk)).toEqual(
+        hits.map((hit) => toStoredChunk(records[hit.ordinal] ?? recordOf("words", 0))),
+      );
+      expect(ordinalsOf(await searchKeywords("words", "turbine engine", 1))).toEqual([0]);
+      for (const nothing of ["absent", "!?", "of the"]) expect(ordinalsOf(await searchKeywords("words", nothing, 10))).not.toContain(2);
+    });
+
+    it("finds by words of the title, of headings, with diacritics, and of scripts without spaces", async () => {
+      const project = "scripts";
+      const records = [
+        recordOf(project, 0, { text: "See below.", title: "Zygomorphic flowers", headings: ["Orchids"] }),
+        recordOf(project, 1, { text: "Le café est fermé, naïve Ångström" }),
+        recordOf(project, 2, { text: "私は東京都に住んでいます" }),
+        recordOf(project, 3, { text: "Быстрая лисица snake_case_name" }),
+      ];
+      await store.upsert(records, signal);
+      for (const [text, ordinal] of [
+        ["zygomorphic", 0],
+        ["orchid", 0],
+        ["cafe ferme", 1],
+        ["ÅNGSTRÖM", 1],
+        ["東京", 2],
+        ["ЛИСИЦА", 3],
+        ["case", 3],
+      ] as const) {
+        expect(ordinalsOf(await searchKeywords(project, text, 10)), text).toEqual([ordinal]);
+      }
+    });
+
+    it("keeps projects apart and obeys filters in a search by words", async () => {
+      const mine = [
+        recordOf("words-mine", 0, { text: "shared words", title: "a" }),
+        recordOf("words-mine", 1, { text: "shared words", title: "b" }),
+      ];
+      await store.upsert([...mine, recordOf("words-theirs", 0, { text: "shared words" })], signal);
+      expect((await searchKeywords("words-mine", "shared", 200)).map((hit) => hit.chunkId).sort()).toEqual([...idsOf(mine)].sort());
+      const filter = parseFilter({ type: "eq", key: "title", value: "b" });
+      expect(ordinalsOf(await searchKeywords("words-mine", "shared", 200, filter))).toEqual([1]);
+      expect(await searchKeywords("words-nobody", "shared", 10)).toEqual([]);
+      for (const hostile of ['" or project != "', "words-theirs", "project"]) {
+        for (const hit of await searchKeywords("words-mine", hostile, 200)) expect(hit.project).toBe("words-mine");
+      }
     });
 
     it("keeps hostile strings as they are, in every field", async () => {
@@ -281,6 +338,7 @@ export function describeVectorStore(
       await expect(store.upsert(records, aborted)).rejects.toBe(reason);
       await expect(store.existing(project, idsOf(records), aborted)).rejects.toBe(reason);
       await expect(store.search({ project, vector: vectorOf("x"), limit: 1 }, aborted)).rejects.toBe(reason);
+      await expect(store.searchKeywords({ project, text: "chunk", limit: 1 }, aborted)).rejects.toBe(reason);
       await expect(store.delete(project, idsOf(records), aborted)).rejects.toBe(reason);
       expect(await existing("aborted", records)).toEqual(new Set());
     });
@@ -428,6 +486,10 @@ function recordOf(projectName: string, ordinal: number, fields: RecordFields = {
 
 function idsOf(records: readonly ChunkRecord[]): string[] {
   return records.map((record) => record.chunkId);
+}
+
+function ordinalsOf(hits: readonly StoredHit[]): number[] {
+  return hits.map((hit) => hit.ordinal);
 }
 
 /** A unit vector that depends on the name alone. */

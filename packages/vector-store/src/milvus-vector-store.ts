@@ -6,10 +6,12 @@ import {
   type EmbeddingSpace,
   limits,
   type ProjectName,
+  queryTermsOf,
   type RowIdentity,
   type RowVector,
   type StoredChunk,
   type StoredHit,
+  type StoreKeywordSearch,
   type StoreSearch,
   type VectorStore,
 } from "@millrace/core";
@@ -202,6 +204,15 @@ export class MilvusVectorStore implements VectorStore {
     const vector = Array.from(checkVector(request.vector, this.#options.space.dimension));
     const rows = await this.#searches.ask({ ...request, anns_field: "dense", metric_type: "COSINE", data: vector }, signal);
     return rows.map((row) => toHit(row, request.project));
+  }
+
+  async searchKeywords(request: StoreKeywordSearch, signal: AbortSignal): Promise<StoredHit[]> {
+    signal.throwIfAborted();
+    const terms = queryTermsOf(request.text);
+    if (terms.length === 0) return [];
+    // Lite does not infer the metric from the index, and gives the negative of the score.
+    const rows = await this.#searches.ask({ ...request, anns_field: "sparse", metric_type: "BM25", data: terms.join(" ") }, signal);
+    return rows.map((row) => toHit({ ...row, score: Math.abs(row.score) }, request.project));
   }
 
   /**

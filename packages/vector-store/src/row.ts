@@ -2,6 +2,7 @@ import {
   type ChunkRecord,
   checkVector,
   DependencyError,
+  indexedTerms,
   type ProjectName,
   type StoredChunk,
   type StoredHit,
@@ -29,6 +30,7 @@ export interface Row {
   readonly headings: readonly string[];
   readonly tokens: number;
   readonly metadata: GroupedMetadata;
+  readonly terms: string;
   readonly dense: number[];
 }
 
@@ -72,6 +74,7 @@ export function toRow(record: ChunkRecord, dimension: number): Row {
     headings: chunk.headings,
     tokens: chunk.tokens,
     metadata: groupMetadata(chunk.metadata),
+    terms: indexedTerms(chunk),
     dense: Array.from(checkVector(record.vector, dimension)),
   };
 }
@@ -81,6 +84,7 @@ export function rowBytes(row: Row): number {
   return (
     row.dense.length * 4 +
     Buffer.byteLength(row.text) +
+    Buffer.byteLength(row.terms) +
     Buffer.byteLength(row.source) +
     Buffer.byteLength(row.title) +
     Buffer.byteLength(JSON.stringify(row.metadata)) +
@@ -94,12 +98,12 @@ export function rowBytes(row: Row): number {
  * package, and then nothing of the answer is fit to be shown.
  * @throws DependencyError `store.foreign_row`
  */
-export function toHit(row: Omit<Row, "dense"> & { readonly score: number }, project: ProjectName): StoredHit {
+export function toHit(row: Omit<Row, "dense" | "terms"> & { readonly score: number }, project: ProjectName): StoredHit {
   return { ...toChunk(row, project), score: row.score };
 }
 
 /** @throws DependencyError `store.foreign_row` */
-export function toChunk(row: Omit<Row, "dense">, project: ProjectName): StoredChunk {
+export function toChunk(row: Omit<Row, "dense" | "terms">, project: ProjectName): StoredChunk {
   if (row.project !== project) {
     throw new DependencyError("store.foreign_row", `A search in project "${project}" returned a row of another project`);
   }

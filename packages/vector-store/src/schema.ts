@@ -1,10 +1,10 @@
-import { ConfigError, DependencyError, type EmbeddingSpace, limits } from "@millrace/core";
+import { analysisVersion, bm25Parameters, ConfigError, DependencyError, type EmbeddingSpace, limits } from "@millrace/core";
 import { DataType, type FieldType, FunctionType, LoadState, type MilvusClient } from "@zilliz/milvus2-sdk-node";
 import { call, deadlines, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
 
 /**
- * One collection per embedding space, so that vectors that may not be compared never meet. The schema holds what hybrid search
- * will need (the analysed text and its BM25 vector), because a field cannot be added to rows that are already there.
+ * One collection per embedding space, so that vectors that may not be compared never meet. Beside the text of a chunk stand
+ * the terms that it is found by: the core analyses texts, and the analyzer of Milvus only takes them apart again.
  * VARCHAR lengths are bytes of UTF-8 on Milvus and characters on Lite: records are checked in bytes before they get here.
  */
 export interface CollectionNames {
@@ -55,7 +55,7 @@ export async function loadCollection(client: MilvusClient, collection: string): 
 }
 
 /** Raised when rows of the old layout could not be read by new code: another number is another space. */
-const schemaVersion = 2;
+const schemaVersion = `3.${analysisVersion}`;
 /** Lite keeps properties but not descriptions; Milvus keeps descriptions but knows its own properties only. */
 const spaceProperty = "millrace.space";
 
@@ -75,7 +75,8 @@ function fields(dimension: number): FieldType[] {
     varchar("title", limits.titleCharsMax * 3),
     { name: "ingested_at", data_type: DataType.Int64 },
     { name: "ordinal", data_type: DataType.Int32 },
-    varchar("text", limits.chunkBytesMax, { enable_analyzer: true }),
+    varchar("text", limits.chunkBytesMax),
+    varchar("terms", limits.chunkBytesMax, { enable_analyzer: true, analyzer_params: { tokenizer: "standard" } }),
     { name: "span_start", data_type: DataType.Int32 },
     { name: "span_end", data_type: DataType.Int32 },
     { name: "page", data_type: DataType.Int32 },
@@ -98,7 +99,7 @@ function indexes(lite: boolean) {
       field_name: "sparse",
       index_type: "SPARSE_INVERTED_INDEX",
       metric_type: "BM25",
-      params: { inverted_index_algo: lite ? "TAAT_NAIVE" : "DAAT_MAXSCORE", bm25_k1: 1.2, bm25_b: 0.75 },
+      params: { inverted_index_algo: lite ? "TAAT_NAIVE" : "DAAT_MAXSCORE", bm25_k1: bm25Parameters.k1, bm25_b: bm25Parameters.b },
     },
     // Lite uses these only when every field of an expression has one, as in a search without a filter.
     { field_name: "project", index_type: "INVERTED" },
@@ -114,7 +115,9 @@ async function create(client: MilvusClient, collection: string, space: Embedding
       description: tag,
       ...(lite ? { properties: { [spaceProperty]: tag } } : {}),
       fields: fields(space.dimension),
-      functions: [{ name: "text_bm25", type: FunctionType.BM25, input_field_names: ["text"], output_field_names: ["sparse"], params: {} }],
+      functions: [
+        { name: "terms_bm25", type: FunctionType.BM25, input_field_names: ["terms"], output_field_names: ["sparse"], params: {} },
+      ],
       timeout,
     }),
   );

@@ -162,6 +162,7 @@ describe("MilvusVectorStore", () => {
     const search = (): Promise<unknown[]> =>
       store.search({ project, vector: rows[0]?.vector ?? new Float32Array(dimension), limit: 3 }, signal);
     await expect(search()).rejects.toMatchObject(outage);
+    await expect(store.searchKeywords({ project, text: "chunk", limit: 3 }, signal)).rejects.toMatchObject(outage);
     await expect(store.existing(project, idsOf(rows), signal)).rejects.toMatchObject(outage);
     await expect(store.upsert(rows, signal)).rejects.toMatchObject(outage);
     await expect(store.delete(project, idsOf(rows), signal)).rejects.toMatchObject(outage);

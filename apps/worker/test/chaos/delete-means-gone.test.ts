@@ -4,6 +4,7 @@ import {
   documentIdOf,
   HashEmbedder,
   parseProjectName,
+  parseSearchRequest,
   type SearchDeps,
   type StoredHit,
   search,
@@ -91,7 +92,7 @@ async function storm(
   const searching = Array.from({ length: searchers }, async () => {
     while (running) {
       const goneBefore = new Set(gone);
-      const { serialisedHits } = await search({ project, query, topK: 20, mode: "dense" }, deps, signal);
+      const { serialisedHits } = await search(parseSearchRequest(project, { query, top_k: 20, mode: "dense" }), deps, signal);
       for (const generation of JSON.parse(Buffer.from(serialisedHits).toString()) as string[]) if (goneBefore.has(generation)) stale++;
       searches++;
       await new Promise((resolve) => setImmediate(resolve)); // an answer from memory lets nobody else have a turn
@@ -146,6 +147,7 @@ test("control: without the ledger's word on each hit, and without the epoch in t
       rows = await rig.store.search(...request);
       return rows as StoredHit[];
     },
+    searchKeywords: async () => [],
   };
   expect((await storm(credulous, noCache, listening)).stale).toBeGreaterThan(0);
   const frozenEpoch: SearchDeps["ledger"] = {

@@ -1,13 +1,22 @@
+import { queryTermsOf } from "../analysis.ts";
+import { bm25 } from "../bm25.ts";
 import type { ChunkRecord } from "../document.ts";
 import { matchesFilter } from "../filter.ts";
-import type { RowIdentity, RowVector, StoredHit, StoreSearch, VectorStore } from "../ports.ts";
+import type { RowIdentity, RowVector, StoredHit, StoreKeywordSearch, StoreSearch, VectorStore } from "../ports.ts";
 import type { ProjectName } from "../project.ts";
-import { checkVector, type StoredChunk, toStoredChunk } from "../stored-chunk.ts";
+import { byScore } from "../rank.ts";
+import { checkVector, indexedTerms, type StoredChunk, toStoredChunk } from "../stored-chunk.ts";
+
+interface Row {
+  readonly chunk: StoredChunk;
+  readonly terms: readonly string[];
+  readonly vector: Float32Array;
+}
 
 /** The vector store as it is meant: exact, in memory, the reference that other stores are compared with. */
 export class MemoryVectorStore implements VectorStore {
   readonly #dimension: number;
-  readonly #rows = new Map<string, { readonly chunk: StoredChunk; readonly vector: Float32Array }>();
+  readonly #rows = new Map<string, Row>();
 
   constructor(dimension: number) {
     this.#dimension = dimension;
@@ -16,7 +25,9 @@ export class MemoryVectorStore implements VectorStore {
   async upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     for (const record of records) {
-      this.#rows.set(record.chunkId, { chunk: toStoredChunk(record), vector: checkVector(record.vector, this.#dimension).slice() });
+      const chunk = toStoredChunk(record);
+      const terms = indexedTerms(chunk).split(" ");
+      this.#rows.set(record.chunkId, { chunk, terms, vector: checkVector(record.vector, this.#dimension).slice() });
     }
   }
 
@@ -47,12 +58,24 @@ export class MemoryVectorStore implements VectorStore {
   async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
     signal.throwIfAborted();
     const query = checkVector(request.vector, this.#dimension);
-    const { filter } = request;
+    return this.#best(request, (row) => cosine(query, row.vector));
+  }
+
+  async searchKeywords(request: StoreKeywordSearch, signal: AbortSignal): Promise<StoredHit[]> {
+    signal.throwIfAborted();
+    const scoreOf = bm25(
+      queryTermsOf(request.text),
+      [...this.#rows.values()].map((row) => row.terms),
+    );
+    return this.#best(request, (row) => scoreOf(row.terms)).filter((hit) => hit.score > 0);
+  }
+
+  #best({ project, filter, limit }: Omit<StoreSearch, "vector">, scoreOf: (row: Row) => number): StoredHit[] {
     return [...this.#rows.values()]
-      .filter(({ chunk }) => chunk.project === request.project && (filter === undefined || matchesFilter(filter, chunk)))
-      .map(({ chunk, vector }) => ({ ...chunk, score: cosine(query, vector) }))
-      .sort((a, b) => b.score - a.score || (a.chunkId < b.chunkId ? -1 : 1))
-      .slice(0, request.limit);
+      .filter(({ chunk }) => chunk.project === project && (filter === undefined || matchesFilter(filter, chunk)))
+      .map((row) => ({ ...row.chunk, score: scoreOf(row) }))
+      .sort(byScore)
+      .slice(0, limit);
   }
 
   async delete(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<void> {
