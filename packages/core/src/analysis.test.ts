@@ -29,14 +29,14 @@ describe("termsOf", () => {
 
   it("gives terms that stand alone and spans within the text, whatever the text", () => {
     fc.assert(
-      fc.property(fc.string({ unit: "binary", maxLength: 40 }), (text) => {
-        for (const { term, start, end } of termsOf(text)) {
-          expect(term).toMatch(/^[\p{L}\p{N}\p{M}]+$/u);
-          expect(start).toBeLessThan(end);
-          expect(end).toBeLessThanOrEqual(text.length);
-        }
+      fc.property(fc.array(fc.integer({ min: 0, max: 0xffff }), { maxLength: 40 }), (units) => {
+        const text = String.fromCharCode(...units);
+        const wrong = termsOf(text).filter(
+          ({ term, start, end }) => !/^[\p{L}\p{N}\p{M}]+$/u.test(term) || start >= end || end > text.length,
+        );
+        expect(wrong).toEqual([]);
       }),
-      { seed: 7, numRuns: 2_000 },
+      { seed: 7, numRuns: 1_000 },
     );
   });
 });

@@ -23,7 +23,7 @@ export function termsOf(text: string): Term[] {
   for (const match of text.matchAll(words)) {
     const start = match.index;
     const word = match[0];
-    if (unspaced.test(word)) for (const pair of pairsOf(word, start)) terms.push(pair);
+    if (unspaced.test(word)) for (const term of mixedTerms(word, start)) terms.push(term);
     else for (const term of normalise(word)) terms.push({ term, start, end: start + word.length });
   }
   return terms;
@@ -39,18 +39,39 @@ export function queryTermsOf(query: string): string[] {
   return telling.length > 0 ? telling : terms;
 }
 
-const unspacedScripts = "\\p{sc=Han}\\p{sc=Hiragana}\\p{sc=Katakana}ー\\p{sc=Thai}\\p{sc=Lao}\\p{sc=Khmer}\\p{sc=Myanmar}";
-const words = new RegExp(`(?:(?=[${unspacedScripts}])[\\p{L}\\p{N}\\p{M}])+|(?:(?![${unspacedScripts}])[\\p{L}\\p{N}\\p{M}])+`, "gu");
-const unspaced = new RegExp(`^[${unspacedScripts}]`, "u");
+const words = /[\p{L}\p{N}\p{M}]+/gu;
+const unspaced = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}ー\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]/u;
+const runs = new RegExp(`${unspaced.source}+|(?:(?!${unspaced.source}).)+`, "gsu");
 
-function normalise(word: string): string[] {
+/** Terms of a run of letters some of which are of a script without spaces. */
+function* mixedTerms(word: string, offset: number): Generator<Term> {
+  for (const match of word.matchAll(runs)) {
+    const start = offset + match.index;
+    if (unspaced.test(match[0])) yield* pairsOf(match[0], start);
+    else for (const term of normalise(match[0])) yield { term, start, end: start + match[0].length };
+  }
+}
+
+/** Words repeat, so most of a text costs a look-up each. The memo forgets everything at this size. */
+const remembered = new Map<string, readonly string[]>();
+const rememberedMax = 50_000;
+const rememberedCharsMax = 32;
+
+/** The terms of a word: one, or those of a compatibility form that holds what separates terms ("½" is "1⁄2"). */
+function normalise(word: string): readonly string[] {
+  const known = remembered.get(word);
+  if (known !== undefined) return known;
   const folded = word
     .normalize("NFKD")
     .replace(/[\u0300-\u036f]/g, "")
     .toLowerCase()
     .normalize("NFKC");
-  // A compatibility form may hold what separates terms ("½" is "1⁄2").
-  return folded.split(/[^\p{L}\p{N}\p{M}]+/u).flatMap((part) => (part === "" ? [] : [stem(part)]));
+  const terms = folded.split(/[^\p{L}\p{N}\p{M}]+/u).flatMap((part) => (part === "" ? [] : [stem(part)]));
+  if (word.length <= rememberedCharsMax) {
+    if (remembered.size >= rememberedMax) remembered.clear();
+    remembered.set(word, terms);
+  }
+  return terms;
 }
 
 function* pairsOf(run: string, offset: number): Generator<Term> {
