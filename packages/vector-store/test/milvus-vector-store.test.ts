@@ -149,7 +149,8 @@ describe("MilvusVectorStore", () => {
     const store = open("budget");
     const rows = records(300).map((row) => ({ ...row, chunk: { ...row.chunk, text: "x".repeat(60_000) } }));
     await store.upsert(rows, signal);
-    expect(Number(await redis.get("{millrace:vector-store}:writer:chunks_budget:flushes"))).toBe(2);
+    // 18 MB of text and as much of terms, flushed every 8 MiB.
+    expect(Number(await redis.get("{millrace:vector-store}:writer:chunks_budget:flushes"))).toBe(4);
     expect(await store.existing(project, idsOf(rows), signal)).toEqual(new Set(idsOf(rows)));
   });
 
