@@ -1,7 +1,9 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { createReadStream, type ReadStream, readSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { ConfigError, DependencyError, DocumentError, errorMessage, InvalidInputError, MillraceError } from "@millrace/core";
+import { type Confinement, confinedCommand } from "./confinement.ts";
 
 /**
  * Child processes that answer one request at a time. Work that blocks (inference) or may misbehave (parsing hostile files)
@@ -21,6 +23,8 @@ export interface ChildPoolOptions {
   readonly heapMegabytesMax?: number;
   /** A child whose resident memory exceeds this is killed, and its request fails with `child.out_of_memory`. Linux only; elsewhere the heap limit stands alone. */
   readonly memoryBytesMax?: number;
+  /** Takes files, processes, the network and memory beyond the limit from the children. */
+  readonly confinement?: Confinement;
   /** Requests after which an idle child is replaced, so that slow leaks end. */
   readonly requestsPerChildMax?: number;
 }
@@ -29,6 +33,14 @@ export interface ChildRequestOptions {
   readonly signal: AbortSignal;
   /** The child is killed when it has not answered after this time, counted from when it received the request. */
   readonly timeoutMs: number;
+  /** A file that the child gets the bytes of, not the path: it needs no right to read any. The whole of it is in the child's memory, a piece at a time in ours. */
+  readonly input?: { readonly path: string; readonly bytes: number };
+}
+
+/** What goes to a child; the bytes of the input follow on its standard input. */
+interface Envelope {
+  readonly message: unknown;
+  readonly inputBytes: number;
 }
 
 interface Waiting {
@@ -42,6 +54,8 @@ interface Child {
   readonly process: ChildProcess;
   served: number;
   current: (Waiting & { timer: NodeJS.Timeout }) | undefined;
+  /** What is being read for it. */
+  feed: ReadStream | undefined;
   /** Why we killed it, where we did. */
   killedFor: MillraceError | undefined;
   stderrTail: string;
@@ -72,7 +86,7 @@ export class ChildPool {
   }
 
   /**
-   * @throws DependencyError `child.timeout`, `child.out_of_memory`, `child.crashed` (the child died), `child.closed`;
+   * @throws DependencyError `child.timeout`, `child.out_of_memory`, `child.crashed` (the child died), `child.input_unreadable`, `child.closed`;
    *   the rebuilt MillraceError when the child's handler threw one; the signal's reason when aborted
    */
   request<T>(message: unknown, options: ChildRequestOptions): Promise<T> {
@@ -130,24 +144,42 @@ export class ChildPool {
         this.#kill(child, new DependencyError("child.timeout", `No answer within ${next.options.timeoutMs} ms`));
       }, next.options.timeoutMs);
       child.current = { ...next, timer };
-      child.process.send(next.message as object, (error) => {
+      const envelope: Envelope = { message: next.message, inputBytes: next.options.input?.bytes ?? 0 };
+      child.process.send(envelope, (error) => {
         if (error !== null) this.#kill(child, new DependencyError("child.crashed", errorMessage(error), { cause: error }));
       });
+      this.#feed(child, next.options.input);
     }
+  }
+
+  #feed(child: Child, input: ChildRequestOptions["input"]): void {
+    if (input === undefined || input.bytes === 0) return;
+    const unreadable = (reason: string): void =>
+      this.#kill(child, new DependencyError("child.input_unreadable", `${input.path} cannot be read: ${reason}`));
+    const file = createReadStream(input.path, { end: input.bytes - 1 });
+    file.once("error", (error) => unreadable(error.message));
+    file.once("end", () => {
+      if (file.bytesRead < input.bytes) unreadable(`it has ${file.bytesRead} bytes, not ${input.bytes}`);
+    });
+    child.feed = file;
+    if (child.process.stdin !== null) file.pipe(child.process.stdin, { end: false });
   }
 
   #spawn(): Child | undefined {
     if (this.#closed || this.#children.size >= this.#options.size) return undefined;
-    const { entry, args = [], heapMegabytesMax } = this.#options;
+    const { entry, args = [], heapMegabytesMax, confinement, memoryBytesMax } = this.#options;
+    const nodeArguments = heapMegabytesMax === undefined ? [] : [`--max-old-space-size=${heapMegabytesMax}`];
+    const command = confinement === undefined ? { execArgv: nodeArguments } : confinedCommand(nodeArguments, confinement, memoryBytesMax);
     const process_ = fork(fileURLToPath(entry), [...args], {
       // Typed arrays cross without being turned into JSON.
       serialization: "advanced",
-      execArgv: heapMegabytesMax === undefined ? [] : [`--max-old-space-size=${heapMegabytesMax}`],
+      ...command,
       // A child gets no configuration and no secrets from the environment.
       env: {},
-      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      stdio: ["pipe", "ignore", "pipe", "ipc"],
     });
-    const child: Child = { process: process_, served: 0, current: undefined, killedFor: undefined, stderrTail: "" };
+    process_.stdin?.on("error", () => undefined); // the child's end says why
+    const child: Child = { process: process_, served: 0, current: undefined, feed: undefined, killedFor: undefined, stderrTail: "" };
     this.#children.add(child);
     process_.stderr?.on("data", (data: Buffer) => {
       child.stderrTail = (child.stderrTail + data.toString()).slice(-2_000);
@@ -169,7 +201,8 @@ export class ChildPool {
     child.served++;
     if (reply.error === undefined) current.resolve(reply.value as never);
     else current.reject(rebuilt(reply.error));
-    if (child.served >= (this.#options.requestsPerChildMax ?? Number.POSITIVE_INFINITY)) {
+    // What has been at its memory limit once is not trusted to be whole.
+    if (reply.error?.code === "child.out_of_memory" || child.served >= (this.#options.requestsPerChildMax ?? Number.POSITIVE_INFINITY)) {
       this.#kill(child, new DependencyError("child.closed", "Recycled"));
     }
     this.#dispatch();
@@ -177,6 +210,7 @@ export class ChildPool {
 
   #onExit(child: Child, code: number | null, signal: NodeJS.Signals | null): void {
     this.#children.delete(child);
+    child.feed?.destroy();
     const current = child.current;
     if (current !== undefined) {
       clearTimeout(current.timer);
@@ -213,8 +247,8 @@ function rebuilt({ name, code, message, retryable, hint }: NonNullable<Reply["er
 
 function exitError(child: Child, code: number | null, signal: NodeJS.Signals | null): MillraceError {
   // V8 aborts when its heap limit is reached; the message on stderr tells it from other aborts.
-  if (/heap out of memory|Array buffer allocation failed/i.test(child.stderrTail)) {
-    return new DependencyError("child.out_of_memory", "The heap limit was reached");
+  if (/out of memory|allocation failed|bad_alloc/i.test(child.stderrTail)) {
+    return new DependencyError("child.out_of_memory", "The memory limit was reached");
   }
   const tail = child.stderrTail.trim().split("\n").at(-1) ?? "";
   return new DependencyError("child.crashed", `The process ended with ${signal ?? `code ${code}`}${tail === "" ? "" : `: ${tail}`}`);
@@ -230,20 +264,27 @@ async function residentBytes(pid: number | undefined): Promise<number> {
   }
 }
 
+/** Whether an error says that memory could not be had: the limit acts inside the allocation, and V8 reports it there. */
+export function isOutOfMemory(error: unknown): boolean {
+  return error instanceof RangeError && /allocation failed/i.test(error.message);
+}
+
 /**
  * The child's side: answers each message with the handler's value or error. When the parent is gone, so is the reason to live.
+ * @param handler gets the bytes of the request's input, empty where it has none
  */
-export function serveChildRequests(handler: (message: never) => Promise<unknown>): void {
+export function serveChildRequests(handler: (message: never, input: Uint8Array) => Promise<unknown>): void {
   const send = (reply: Reply): void => void process.send?.(reply);
-  process.on("message", (message) => {
-    handler(message as never).then(
+  const answer = async ({ message, inputBytes }: Envelope): Promise<unknown> => handler(message as never, readInput(inputBytes));
+  process.on("message", (envelope) => {
+    answer(envelope as Envelope).then(
       (value) => send({ value }),
       (error: unknown) => {
         const known = error instanceof MillraceError ? error : undefined;
         send({
           error: {
             name: known?.name ?? "Error",
-            code: known?.code ?? "child.failed",
+            code: known?.code ?? (isOutOfMemory(error) ? "child.out_of_memory" : "child.failed"),
             message: errorMessage(error),
             retryable: known?.retryable ?? false,
             hint: known?.hint,
@@ -256,4 +297,15 @@ export function serveChildRequests(handler: (message: never) => Promise<unknown>
   // Ctrl-C in a terminal signals the whole process group; the parent decides when its children end.
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => undefined);
+}
+
+/** Blocks until all is there: a child has nothing else to do meanwhile. */
+function readInput(bytes: number): Uint8Array {
+  const input = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; ) {
+    const read = readSync(0, input, at, bytes - at, null);
+    if (read === 0) process.exit(0); // the parent is gone
+    at += read;
+  }
+  return input;
 }

@@ -1,4 +1,6 @@
-import { DocumentError, isMillraceError, type MediaType } from "@millrace/core";
+import { stat } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { DocumentError, isMillraceError, limits, type MediaType } from "@millrace/core";
 import { ChildPool } from "@millrace/runtime";
 import type { ParseRequest } from "./parse-process.ts";
 import type { ParsedPart } from "./parser.ts";
@@ -13,7 +15,10 @@ export interface ParserPoolOptions {
 /** A child is replaced after so many documents, so that what a library leaks has an end. */
 const documentsPerChildMax = 500;
 
-/** Parses in child processes with limits; their death is a typed outcome of one document. */
+/** The folders that hold this program and its libraries: all that a parser process may read. */
+const program = ["apps", "packages", "node_modules"].map((folder) => fileURLToPath(new URL(`../../../../${folder}/`, import.meta.url)));
+
+/** Parses in child processes with limits and without rights; their death is a typed outcome of one document. */
 export class ParserPool {
   readonly #pool: ChildPool;
   readonly #options: ParserPoolOptions;
@@ -26,6 +31,7 @@ export class ParserPool {
       size,
       memoryBytesMax,
       heapMegabytesMax: Math.floor(memoryBytesMax / 1_048_576),
+      confinement: { readable: program },
       requestsPerChildMax: documentsPerChildMax,
     });
   }
@@ -36,9 +42,15 @@ export class ParserPool {
    * @throws DocumentError `parse.*`; DependencyError `child.closed` when the pool closes
    */
   async parse(path: string, mediaType: MediaType, fromPage: number, signal: AbortSignal): Promise<ParsedPart> {
-    const request: ParseRequest = { path, mediaType, fromPage };
+    const request: ParseRequest = { mediaType, fromPage };
+    const { size: bytes } = await stat(path);
+    if (bytes > limits.documentBytesMax) {
+      throw new DocumentError("parse.too_large", `${bytes} bytes, more than the limit of ${limits.documentBytesMax}`, {
+        hint: "Split the document.",
+      });
+    }
     try {
-      return await this.#pool.request<ParsedPart>(request, { signal, timeoutMs: this.#options.timeoutMs });
+      return await this.#pool.request<ParsedPart>(request, { signal, timeoutMs: this.#options.timeoutMs, input: { path, bytes } });
     } catch (error) {
       throw this.#documentError(error);
     }

@@ -2,16 +2,27 @@ import { DocumentError, errorMessage, limits } from "@millrace/core";
 import { DocumentBuilder } from "./document-builder.ts";
 import type { ParsedPart } from "./parser.ts";
 
+/** Classes of a browser that pdf.js looks for when it is loaded, and would else load a native canvas for. Only drawing uses them. */
+const drawing = ["DOMMatrix", "ImageData", "Path2D"];
+/** A part takes at least this many times as long as getting to its first page did. */
+const amortisation = 4;
+
 /**
  * PDF page by page, so that page numbers survive into the hits and only one page's items are in memory at a time. A PDF
  * without a text layer (a scan) gives no blocks; the caller makes the state `empty` of that.
+ *
+ * A part begins by opening the file again and finding its first page, which takes longer the further behind that page is. So a part goes on beyond
+ * its usual number of pages until that has been a small share of its time: the cost of a long document stays in proportion to its
+ * pages, and nothing has to be kept between parts. Where a part ends changes no chunk, since none crosses a page.
  */
 export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<ParsedPart> {
   if (!Buffer.from(bytes.subarray(0, 1_024)).includes("%PDF-")) {
     throw new DocumentError("parse.damaged", "Not a PDF: its first KiB has no %PDF- mark");
   }
+  for (const name of drawing) if (!(name in globalThis)) Object.assign(globalThis, { [name]: class {} });
   // Loaded here, not at the top: it is the heaviest of the parsers, and most processes never meet a PDF.
   const { PDFParse } = await import("pdf-parse");
+  const startedAt = performance.now();
   // No scripts from fonts, no fetching of maps or fonts: the bytes are all there is.
   const pdf = new PDFParse({
     data: bytes,
@@ -29,11 +40,15 @@ export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<Par
       });
     }
     const builder = new DocumentBuilder();
-    const endPage = Math.min(fromPage + limits.parsePagesPerPart, info.total + 1);
-    for (let page = fromPage; page < endPage; page++) {
+    const enough = (page: number): boolean =>
+      page - fromPage >= limits.parsePagesPerPart && performance.now() - openedAt >= amortisation * (openedAt - startedAt);
+    let openedAt = Number.POSITIVE_INFINITY;
+    let page = fromPage;
+    for (; page <= info.total && !enough(page); page++) {
       builder.beginPage();
       const { pages } = await pdf.getText({ partial: [page], pageJoiner: "" });
       for (const paragraph of paragraphsOf(pages[0]?.text ?? "")) builder.add("paragraph", paragraph);
+      openedAt = Math.min(openedAt, performance.now());
     }
     const facts = (info.info ?? {}) as Record<string, unknown>;
     const { Title: title, Author: author, CreationDate: created } = facts;
@@ -41,7 +56,7 @@ export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<Par
       title: typeof title === "string" ? title : undefined,
       metadata: { pages: info.total, ...(author ? { author } : {}), ...(created ? { created } : {}) },
     });
-    return { document: { ...document, firstPage: fromPage }, ...(endPage <= info.total ? { nextPage: endPage } : {}) };
+    return { document: { ...document, firstPage: fromPage }, ...(page <= info.total ? { nextPage: page } : {}) };
   } catch (error) {
     throw typedError(error);
   } finally {
