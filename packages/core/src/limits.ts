@@ -8,8 +8,9 @@ export const limits = {
   /** Largest parsed text of one document, in UTF-16 code units. */
   documentCharsMax: 64 * 1024 * 1024,
   documentPagesMax: 20_000,
-  /** Pages parsed at once, of formats that have pages. */
+  /** Pages parsed at once, of formats that have pages; more where opening the file takes long. */
   parsePagesPerPart: 100,
+  parsePagesPerPartMax: 1_000,
   /** Of a zip archive, as docx is one: entries, bytes of what is read once unpacked, and how many times its packed size an entry may have. */
   archiveEntriesMax: 10_000,
   archiveBytesMax: 256 * 1024 * 1024,

@@ -40,11 +40,12 @@ export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<Par
       });
     }
     const builder = new DocumentBuilder();
-    const enough = (page: number): boolean =>
-      page - fromPage >= limits.parsePagesPerPart && performance.now() - openedAt >= amortisation * (openedAt - startedAt);
+    const enough = (pages: number): boolean =>
+      pages >= limits.parsePagesPerPartMax ||
+      (pages >= limits.parsePagesPerPart && performance.now() - openedAt >= amortisation * (openedAt - startedAt));
     let openedAt = Number.POSITIVE_INFINITY;
     let page = fromPage;
-    for (; page <= info.total && !enough(page); page++) {
+    for (; page <= info.total && !enough(page - fromPage); page++) {
       builder.beginPage();
       const { pages } = await pdf.getText({ partial: [page], pageJoiner: "" });
       for (const paragraph of paragraphsOf(pages[0]?.text ?? "")) builder.add("paragraph", paragraph);

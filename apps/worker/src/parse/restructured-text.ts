@@ -122,9 +122,9 @@ function dedent(lines: readonly string[]): string {
 /** Roles, links and emphasis as the words they show. */
 function inlineText(text: string): string {
   return text
-    .replace(/(?::[\w.:+-]+:)?`([^`<]+?)\s*<[^`>]*>`_{0,2}/g, "$1")
+    .replace(/(?::[\w.:+-]{1,64}:)?`([^`<]+?)\s*<[^`>]*>`_{0,2}/g, "$1")
     .replace(/``([^`]+)``/g, "$1")
-    .replace(/(?::[\w.:+-]+:)?`~?([^`]+)`_{0,2}/g, "$1")
+    .replace(/(?::[\w.:+-]{1,64}:)?`~?([^`]+)`_{0,2}/g, "$1")
     .replace(/\*\*([^*\n]+)\*\*/g, "$1")
     .replace(/(?<![\w*])\*([^*\s][^*\n]*)\*(?![\w*])/g, "$1")
     .replace(/\|(\w[^|\n]*)\|/g, "$1");

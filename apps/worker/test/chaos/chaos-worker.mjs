@@ -1,12 +1,15 @@
 /**
  * The real worker around an embedder that takes its time but no processor, so that thousands of documents can be put through it, and with a wish to die:
  * CHAOS_KILL_AT=<stage> ends the process by SIGKILL at the second time that a document enters the stage; "mid-embed" in the middle of an
- * embedding, "in-shutdown" at a SIGTERM. CHAOS_BLOCK_MS keeps the event loop busy in each embedding, as inference on it would.
- * Asked for its "delay", it answers with the 99th percentile of that of its event loop.
+ * embedding, "in-shutdown" at a SIGTERM. CHAOS_PARSE_INLINE parses in this process, without the pool. CHAOS_BLOCK_MS keeps the event loop busy in each
+ * embedding, as inference on it would. Asked for its "delay", it answers with the 99th percentile of that of its event loop.
  */
+import { readFile } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
 import { chunkDocument, HashEmbedder } from "@millrace/core";
 import { connectRedis, createLogger, exitOnSignal, Lifecycle, loadConfig } from "@millrace/runtime";
+import { parsers } from "../../dist/parse/parser.js";
+import { ParserPool } from "../../dist/parse/parser-pool.js";
 import { startWorker } from "../../dist/worker.js";
 
 const killAt = process.env.CHAOS_KILL_AT ?? "";
@@ -37,6 +40,10 @@ function embed(texts, signal) {
     () => undefined,
   );
   return done;
+}
+
+if (process.env.CHAOS_PARSE_INLINE === "1") {
+  ParserPool.prototype.parse = async (path, mediaType, fromPage) => parsers[mediaType](new Uint8Array(await readFile(path)), fromPage);
 }
 
 let seen = 0;
