@@ -9,7 +9,7 @@ export interface PlannedChange {
   readonly action: "add" | "update" | "unchanged" | "remove" | "fail";
   readonly source: string;
   readonly bytes: number;
-  /** 0 for what is not processed. */
+  /** Of those to be embedded: 0 for what is not processed, or has the content of a document that is there. */
   readonly estimatedChunks: number;
   readonly reason: string;
 }
@@ -51,9 +51,16 @@ export async function* planChanges(
     else if (same && entry.failure?.retryable === false)
       yield { action: "fail", source, bytes, estimatedChunks: 0, reason: entry.failure.message };
     else {
-      const perChunk = bytesPerChunk(mediaTypeOf(source));
-      const estimatedChunks = Math.max(1, Math.round(bytes / perChunk));
-      yield { action: known && entry.liveGeneration !== undefined ? "update" : "add", source, bytes, estimatedChunks, reason: "" };
+      const action = known && entry.liveGeneration !== undefined ? "update" : "add";
+      const twin = force ? undefined : await ledger.twin(project, contentHash, fingerprint);
+      if (twin !== undefined) {
+        const name = (await ledger.get(project, twin.documentId))?.source ?? twin.documentId;
+        const isGone = removed.some(({ documentId }) => documentId === twin.documentId);
+        yield { action, source, bytes, estimatedChunks: 0, reason: isGone ? `renamed from ${name}` : `same content as ${name}` };
+        continue;
+      }
+      const estimatedChunks = Math.max(1, Math.round(bytes / bytesPerChunk(mediaTypeOf(source))));
+      yield { action, source, bytes, estimatedChunks, reason: "" };
     }
   }
   for (const { source, bytes } of removed) yield { action: "remove", source, bytes, ...nothing };

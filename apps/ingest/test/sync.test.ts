@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rename, rm, unlink, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, mkdtemp, readFile, rename, rm, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -131,12 +131,22 @@ test("a plan says what would happen, and nothing happens", async () => {
   await ingest();
   await writeFile(join(folder, "a.md"), "# a\n\nNow different.\n");
   await writeFile(join(folder, "new.md"), "# new\n");
-  await unlink(join(folder, "c.md"));
+  await copyFile(join(folder, "b.md"), join(folder, "copy.md"));
+  await rename(join(folder, "c.md"), join(folder, "moved.md"));
   const before = await redis.hgetall(`millrace:{${project}}:doc:${documentIdOf(parseProjectName(project), "a.md")}`);
   const { lines, summary } = await ingest("--plan", "--prune");
-  const actions = lines.filter(({ event }) => event === "plan").map(({ action, source }) => `${action} ${source}`);
-  expect(actions.sort()).toEqual(["add new.md", "remove c.md", "unchanged b.md", "update a.md"]);
-  expect(summary).toMatchObject({ event: "plan_summary", add: 1, update: 1, remove: 1, unchanged: 1, fail: 0, estimated_chunks: 2 });
+  const actions = lines
+    .filter(({ event }) => event === "plan")
+    .map(({ action, source, reason = "" }) => `${action} ${source} ${reason}`.trim());
+  expect(actions.sort()).toEqual([
+    "add copy.md same content as b.md",
+    "add moved.md renamed from c.md",
+    "add new.md",
+    "remove c.md",
+    "unchanged b.md",
+    "update a.md",
+  ]);
+  expect(summary).toMatchObject({ event: "plan_summary", add: 3, update: 1, remove: 1, unchanged: 1, fail: 0, estimated_chunks: 2 });
   expect(await redis.hgetall(`millrace:{${project}}:doc:${documentIdOf(parseProjectName(project), "a.md")}`)).toEqual(before);
   expect(await sources()).toEqual(["a.md live", "b.md live", "c.md live"]);
 });
