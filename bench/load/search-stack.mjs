@@ -24,7 +24,7 @@ export async function startSearchStack({ rows, seed, port }) {
   const home = await mkdtemp(join(tmpdir(), "millrace-bench-"));
   const [queueServer, cacheServer, milvus] = await Promise.all([startRedis(), startRedis(), startMilvusLite()]);
   const queue = new Redis(queueServer.url);
-  const embedder = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype, threads: 1 });
+  const embedder = new LocalEmbedder({ modelPath: config.model.path, dtype: config.model.dtype });
   await embedder.start(signal);
   await fill({ queue, milvus, space: embedder.space, rows, seed });
   const service = fork(join(root, "apps/query/dist/main.js"), [], {

@@ -25,7 +25,10 @@ MODEL_ID = "all-MiniLM-L6-v2"
 TOKENS_MAX = 256
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json", "special_tokens_map.json")
 SMALLEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
-FILE_NAMES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
+"""What the embedder runs."""
+FILE_NAMES = {"fp32": "onnx/encoder.onnx", "int8": "onnx/encoder_int8.onnx"}
+"""The same model with the inputs and outputs that other tools expect."""
+EXCHANGE_FILE_NAMES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
 
 
 def main() -> None:
@@ -61,18 +64,8 @@ def build(weights: dict, config: dict, weights_folder: Path, out: Path) -> None:
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         (partial / "onnx").mkdir(parents=True)
-        step("building the fp32 graph")
-        write_fp32(weights, config, partial / FILE_NAMES["fp32"])
-        check("fp32", partial)
-        step("quantising to int8")
-        try:
-            write_int8(partial, reduce_range=False)
-            check("int8", partial)
-        except ModelError:
-            # x86 processors without VNNI add pairs of products in 16 bits, which overflows now and then; weights of 7 bits cannot.
-            step("quantising again with 7-bit weights")
-            write_int8(partial, reduce_range=True)
-            check("int8", partial)
+        for names, padded in ((FILE_NAMES, False), (EXCHANGE_FILE_NAMES, True)):
+            write_graphs(weights, config, {dtype: partial / name for dtype, name in names.items()}, padded)
         for name in TOKENIZER_FILES:
             shutil.copyfile(weights_folder / name, partial / name)
         write_manifest(weights_folder, config, partial)
@@ -89,42 +82,61 @@ def read_config(weights_folder: Path) -> dict:
     return config
 
 
-def write_fp32(weights: dict, config: dict, path: Path) -> None:
+def write_graphs(weights: dict, config: dict, paths: dict[str, Path], padded: bool) -> None:
+    kind = "exchange" if padded else "serving"
+    step(f"building the {kind} graph, fp32")
+    save(build_graph(weights, config, padded=padded, byte_embeddings=False), paths["fp32"])
+    check("fp32", paths["fp32"])
+    step(f"building the {kind} graph, int8")
+    graph = build_graph(weights, config, padded=padded, byte_embeddings=True)
+    try:
+        write_int8(graph, paths["int8"], reduce_range=False)
+        check("int8", paths["int8"])
+    except ModelError:
+        # x86 processors without VNNI add pairs of products in 16 bits, which overflows now and then; weights of 7 bits cannot.
+        step("quantising again with 7-bit weights")
+        write_int8(graph, paths["int8"], reduce_range=True)
+        check("int8", paths["int8"])
+
+
+def save(model, path: Path) -> None:
     import onnx
 
-    model = build_graph(weights, config)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 
 
-def write_int8(folder: Path, reduce_range: bool) -> None:
+def write_int8(model, path: Path, reduce_range: bool) -> None:
     """Weights of every matrix product as signed bytes with a scale per output channel; activations are quantised while running."""
     import logging
 
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.getLogger().setLevel(logging.ERROR)  # it recommends a pre-processing step that fused graphs do not need
+    logging.getLogger().setLevel(logging.ERROR)  # it recommends a pre-processing step that this graph does not need
+    source = path.with_suffix(".source")
+    save(model, source)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         quantize_dynamic(
-            str(folder / FILE_NAMES["fp32"]),
-            str(folder / FILE_NAMES["int8"]),
-            op_types_to_quantize=["MatMul", "Attention"],
+            str(source),
+            str(path),
+            op_types_to_quantize=["MatMul"],
             weight_type=QuantType.QInt8,
             per_channel=True,
             reduce_range=reduce_range,
             # The types behind fused operators cannot be inferred.
             extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
         )
+    source.unlink()
 
 
-def check(dtype: str, folder: Path) -> None:
-    cosine = smallest_cosine(folder / FILE_NAMES[dtype])
-    step(f"checked {dtype}: smallest cosine with the reference {cosine:.6f}")
+def check(dtype: str, path: Path) -> None:
+    cosine = smallest_cosine(path)
+    step(f"checked {path.name}: smallest cosine with the reference {cosine:.6f}")
     # Written so that a NaN fails too.
     if not cosine >= SMALLEST_COSINE[dtype]:
-        raise ModelError(f"{dtype} vectors differ from the reference: cosine {cosine:.6f}, wanted {SMALLEST_COSINE[dtype]} or more.")
+        raise ModelError(f"{path.name} differs from the reference: cosine {cosine:.6f}, wanted {SMALLEST_COSINE[dtype]} or more.")
 
 
 def write_manifest(weights_folder: Path, config: dict, folder: Path) -> None:

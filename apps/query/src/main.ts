@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { getRequestListener } from "@hono/node-server";
 import { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
 import { ConfigError, errorMessage, isMillraceError, limits } from "@millrace/core";
-import { availableCores, BatchingEmbedder, openEmbedder } from "@millrace/embedding";
+import { BatchingEmbedder, openEmbedder } from "@millrace/embedding";
 import { ApiKeys, EmbeddingSpaces, Ledger } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
 import {
@@ -54,8 +54,7 @@ async function start(): Promise<void> {
   const keys = new ApiKeys(queueRedis);
   await keys.register(await loadOrCreateAdminKey(config.home), { scopes: ["read", "ingest"], label: "admin.key" });
 
-  // One question is a handful of tokens: half of the cores answer it as fast as all, and leave the rest to ingestion.
-  const model = openEmbedder(config, { threads: Math.max(1, availableCores() >> 1) });
+  const model = openEmbedder(config);
   lifecycle.onClose("embedder", () => model.close());
   const cache = new CacheRedis(connect(redisCacheUrl, "cache"));
   const batchingEmbedder = new BatchingEmbedder(model);

@@ -18,7 +18,7 @@ const purposes: (EmbedPurpose | undefined)[] = [];
 const config = { ...loadConfig({ ...process.env, MILLRACE_MODEL_DTYPE: "fp32" }) };
 
 async function serve(): Promise<void> {
-  model = openEmbedder(config, { threads: 1 });
+  model = openEmbedder(config);
   const app = new Hono<{ Variables: never }>() as never as Parameters<typeof addEmbeddingRoute>[0];
   app.use(async (context, next) => {
     const scopes = context.req.header("authorization") === "Bearer writer" ? (["ingest"] as const) : (["read"] as const);

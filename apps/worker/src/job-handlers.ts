@@ -5,7 +5,7 @@ import type { Logger } from "@millrace/runtime";
 import { collectGarbage } from "./collect-garbage.ts";
 import { type ProcessDeps, processDocument, type Stage } from "./process-document.ts";
 
-export interface HandlerDeps extends ProcessDeps {
+export interface HandlerDeps extends Omit<ProcessDeps, "onFailedStage"> {
   readonly producer: Producer;
   readonly logger: Logger;
   readonly spaces: EmbeddingSpaces;
@@ -19,16 +19,20 @@ const crashCodes: ReadonlySet<string> = new Set(["parse.crashed", "embed.crashed
  * try, never depends on BullMQ's own bookkeeping.
  */
 export async function handleDocumentJob(ref: JobData<"documents">, signal: AbortSignal, deps: HandlerDeps): Promise<void> {
-  let stage: Stage = "parse";
+  let entered: Stage = "parse";
+  let failed: Stage | undefined;
   const startedAt = performance.now();
   const log = deps.logger.child({ project: ref.project, documentId: ref.documentId, generation: ref.generation });
-  const onStage = (entered: Stage): void => {
-    stage = entered;
-    deps.onStage(entered);
+  const onStage = (stage: Stage): void => {
+    entered = stage;
+    deps.onStage(stage);
+  };
+  const onFailedStage = (stage: Stage): void => {
+    failed ??= stage;
   };
   try {
     await claimSpace(ref.project, deps);
-    const outcome = await processDocument(ref, { ...deps, onStage }, signal);
+    const outcome = await processDocument(ref, { ...deps, onStage, onFailedStage }, signal);
     log.info({ ...outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
   } catch (cause) {
     if (signal.aborted) {
@@ -37,6 +41,7 @@ export async function handleDocumentJob(ref: JobData<"documents">, signal: Abort
       throw new RetryLater(0, "handed back by a worker that stops");
     }
     const error = isMillraceError(cause) ? cause : new DependencyError("worker.failed", errorMessage(cause), { cause });
+    const stage = failed ?? entered;
     log.warn({ stage, code: error.code, reason: error.message }, "document.failed");
     const retryInMs = await recordFailure(ref, error, stage, deps);
     if (retryInMs !== undefined) throw new RetryLater(retryInMs, `${error.code}: ${error.message}`);

@@ -1,5 +1,5 @@
 import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
-import { openEmbedder } from "@millrace/embedding";
+import { computeProcessesMax, openEmbedder } from "@millrace/embedding";
 import { createLogger, exitOnSignal, Lifecycle, loadConfig } from "@millrace/runtime";
 import { startWorker } from "./worker.ts";
 
@@ -9,7 +9,11 @@ const lifecycle = new Lifecycle(logger);
 
 try {
   exitOnSignal(lifecycle, logger);
-  const embedder = openEmbedder(config);
+  const embedder = openEmbedder(config, {
+    // The workers of this machine share its cores.
+    processes: Math.max(1, Math.floor(computeProcessesMax() / config.workers)),
+    niceness: config.workerNiceness,
+  });
   lifecycle.onClose("embedder", () => embedder.close());
   await startWorker({ config, logger, lifecycle, embedder });
   process.send?.({ type: "ready" });

@@ -16,14 +16,15 @@ import {
   type VectorStore,
 } from "@millrace/core";
 import type { DocumentEntry, GenerationRef, Ledger } from "@millrace/ledger";
+import { InFlight } from "./in-flight.ts";
 import { type KnownVectors, openKnownVectors } from "./known-vectors.ts";
 import type { ParsedPart } from "./parse/parser.ts";
 import { persist } from "./persist.ts";
 
 /**
  * The life of one job, top to bottom: parse → chunk → embed → write → verify → switch. A document is parsed in parts and embedded and written some
- * chunks at a time, so that memory does not grow with it and a crash repeats little. Until the switch the generation before answers queries; a
- * crash at any line leaves either the old or the new, since every write is idempotent and nothing of a pending generation is visible.
+ * chunks at a time, so that memory does not grow with it and a crash repeats little; while some are written, the next are embedded. Until the switch
+ * the generation before answers queries; a crash at any line leaves either the old or the new, since every write is idempotent and nothing of a pending generation is visible.
  * Every step is entered in the ledger first; "superseded" there (a newer version, a delete) ends the job quietly.
  */
 export interface ProcessDeps {
@@ -35,11 +36,13 @@ export interface ProcessDeps {
   readonly chunking: ChunkingOptions;
   /** Told what is about to be done: names the stage of a failure. */
   readonly onStage: (stage: Stage) => void;
+  /** Told what failed, before the error is thrown. */
+  readonly onFailedStage: (stage: Stage) => void;
 }
 
 /** Cutting needs the tokenizer, which lives with the model. */
 export type ChunkingEmbedder = Embedder & {
-  chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<Chunk[]>;
+  chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<readonly Chunk[]>;
 };
 
 export type Stage = "parse" | "chunk" | "embed" | "write" | "verify" | "switch" | "done";
@@ -50,82 +53,99 @@ export interface ProcessOutcome {
   readonly embedded: number;
 }
 
+/** Batches of one document that are worked on at the same time: while one is written, the next is embedded. */
+const batchesInFlightMax = 2;
+
 /**
  * @throws DocumentError when the document itself cannot be processed; DependencyError (retryable) when something it needs is away for long
  */
 export async function processDocument(ref: GenerationRef, deps: ProcessDeps, signal: AbortSignal): Promise<ProcessOutcome> {
-  const { ledger, store, embedder, chunking, onStage } = deps;
-  const timings = new Timings(onStage);
-
-  timings.enter("parse");
-  const run = randomUUID();
-  const begun = await persist(() => ledger.begin(ref, run), signal);
+  const { ledger, store, onStage } = deps;
+  const stages = new Stages(deps);
   const counts = { chunks: 0, embedded: 0 };
+  const begun = await stages.run("parse", () => persist(() => ledger.begin(ref, randomUUID()), signal));
   if (begun !== "begun") return { outcome: begun, ...counts };
   const entry = await persist(() => ledger.get(ref.project, ref.documentId), signal);
   if (entry?.mediaType === undefined)
     throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });
-  const known = await persist(() => openKnownVectors(ref, entry, deps, signal), signal);
 
-  let facts: DocumentFacts | undefined;
-  let tokens = 0;
-  for await (const document of parts(entry, deps, timings, signal)) {
-    facts ??= factsOf(entry, document);
-    timings.enter("chunk");
-    const chunks = (await embedder.chunk(document, chunking, signal)).map((chunk) => ({
-      ...chunk,
-      ordinal: chunk.ordinal + counts.chunks,
-    }));
-    if (counts.chunks + chunks.length > limits.chunksPerDocumentMax) {
-      throw new DocumentError("chunk.too_many", `More than ${limits.chunksPerDocumentMax} chunks`, { hint: "Split the document." });
-    }
-    for (let from = 0; from < chunks.length; from += limits.chunksPerWrite) {
-      const written = await writeChunks(
-        ref,
-        { ...facts, chunks: chunks.slice(from, from + limits.chunksPerWrite), chunkCount: counts.chunks + chunks.length },
-        { ...deps, known, timings },
-        signal,
-      );
-      if (written === undefined) return { outcome: "superseded", ...counts };
-      counts.embedded += written.embedded;
-    }
-    counts.chunks += chunks.length;
-    tokens += chunks.reduce((sum, chunk) => sum + chunk.tokens, 0);
-  }
+  const written = await writeDocument(ref, entry, { ...deps, stages }, signal);
+  counts.chunks = written.chunks;
+  counts.embedded = written.embedded;
+  if (written.superseded) return { outcome: "superseded", ...counts };
 
-  timings.enter("verify");
-  if (!(await persist(() => ledger.advance(ref, "writing", { chunks: counts.chunks, done: counts.chunks }), signal)))
-    return { outcome: "superseded", ...counts };
-  const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, counts.chunks);
-  const existing = await persist(() => store.existing(ref.project, expected, signal), signal);
-  if (existing.size !== expected.length) {
+  const verified = await stages.run("verify", async () => {
+    if (!(await persist(() => ledger.advance(ref, "writing", { chunks: counts.chunks, done: counts.chunks }), signal))) return false;
+    const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, counts.chunks);
+    const existing = await persist(() => store.existing(ref.project, expected, signal), signal);
+    if (existing.size === expected.length) return true;
     throw new DependencyError(
       "store.rows_missing",
       `${expected.length - existing.size} of ${expected.length} rows written are not in the vector store`,
     );
-  }
+  });
+  if (!verified) return { outcome: "superseded", ...counts };
 
-  timings.enter("switch");
-  const { title = "", metadata = entry.givenMetadata } = facts ?? {};
-  const version = { chunks: counts.chunks, tokens, title, metadata, timings: timings.stop() };
-  const live = await persist(() => ledger.switchLive(ref, version), signal);
+  const { title = "", metadata = entry.givenMetadata } = written.facts ?? {};
+  const version = { chunks: counts.chunks, tokens: written.tokens, title, metadata, timings: stages.milliseconds };
+  const live = await stages.run("switch", () => persist(() => ledger.switchLive(ref, version), signal));
   onStage("done");
   return { outcome: live ? "live" : "superseded", ...counts };
 }
 
+interface WrittenDocument {
+  superseded: boolean;
+  chunks: number;
+  embedded: number;
+  tokens: number;
+  facts: DocumentFacts | undefined;
+}
+
+type StageDeps = ProcessDeps & { readonly stages: Stages };
+
+/** Parses, cuts, embeds and writes a document. However it ends, nothing of it is being written any more when it has. */
+async function writeDocument(ref: GenerationRef, entry: DocumentEntry, deps: StageDeps, signal: AbortSignal): Promise<WrittenDocument> {
+  const { ledger, embedder, chunking, stages } = deps;
+  const known = await persist(() => openKnownVectors(ref, entry, deps, signal), signal);
+  const written: WrittenDocument = { superseded: false, chunks: 0, embedded: 0, tokens: 0, facts: undefined };
+  const batches = new InFlight(batchesInFlightMax);
+  try {
+    for await (const document of parts(entry, deps, signal)) {
+      written.facts ??= factsOf(entry, document);
+      const { facts, chunks: before } = written;
+      const cut = await stages.run("chunk", () => embedder.chunk(document, chunking, signal));
+      const chunks = cut.map((chunk) => ({ ...chunk, ordinal: chunk.ordinal + before }));
+      const chunkCount = before + chunks.length;
+      if (chunkCount > limits.chunksPerDocumentMax) {
+        throw new DocumentError("chunk.too_many", `More than ${limits.chunksPerDocumentMax} chunks`, { hint: "Split the document." });
+      }
+      for (let from = 0; from < chunks.length; from += limits.chunksPerWrite) {
+        const batch = { ...facts, chunks: chunks.slice(from, from + limits.chunksPerWrite) };
+        // Before any row of them exists, so that the rows are found again should this generation be given up.
+        const progress = { chunks: chunkCount, done: before + from };
+        if (!(await persist(() => ledger.advance(ref, "embedding", progress), signal))) return { ...written, superseded: true };
+        await batches.add(async () => {
+          written.embedded += await writeChunks(ref, batch, { ...deps, known }, signal);
+        });
+      }
+      written.chunks = chunkCount;
+      written.tokens += chunks.reduce((sum, chunk) => sum + chunk.tokens, 0);
+    }
+    await batches.finish();
+  } finally {
+    await batches.settle();
+  }
+  return written;
+}
+
 /** The document part by part. While one is worked on, the next is being parsed. */
-async function* parts(
-  entry: DocumentEntry,
-  { parser, blobs }: ProcessDeps,
-  timings: Timings,
-  signal: AbortSignal,
-): AsyncGenerator<ParsedDocument> {
+async function* parts(entry: DocumentEntry, { parser, blobs, stages }: StageDeps, signal: AbortSignal): AsyncGenerator<ParsedDocument> {
   const path = blobs.pathOf(entry.contentHash);
   const parse = (fromPage: number): Promise<ParsedPart> => parser.parse(path, entry.mediaType as MediaType, fromPage, signal);
   let coming: Promise<ParsedPart> | undefined = parse(1);
   while (coming !== undefined) {
-    timings.enter("parse");
-    const part: ParsedPart = await coming;
+    const awaited: Promise<ParsedPart> = coming;
+    const part = await stages.run("parse", () => awaited);
     coming = part.nextPage === undefined ? undefined : parse(part.nextPage);
     coming?.catch(() => undefined); // thrown where it is awaited, unless the job ends before
     yield part.document;
@@ -152,33 +172,26 @@ function factsOf(entry: DocumentEntry, document: ParsedDocument): DocumentFacts 
   };
 }
 
-/** Embeds what is not known yet and writes the rows. Undefined when superseded. */
+/** Embeds what is not known yet and writes the rows. @returns how many were embedded */
 async function writeChunks(
   ref: GenerationRef,
-  batch: DocumentFacts & { readonly chunks: readonly Chunk[]; readonly chunkCount: number },
-  deps: ProcessDeps & { readonly known: KnownVectors; readonly timings: Timings },
+  batch: DocumentFacts & { readonly chunks: readonly Chunk[] },
+  deps: StageDeps & { readonly known: KnownVectors },
   signal: AbortSignal,
-): Promise<{ embedded: number } | undefined> {
-  const { ledger, embedder, store, known, timings } = deps;
-  const { chunks, chunkCount, source, mediaType, title, ingestedAt, metadata } = batch;
-  const firstOrdinal = chunks[0]?.ordinal ?? 0;
-
-  timings.enter("embed");
-  // Before any row of them exists, so that the rows are found again should this generation be given up.
-  if (!(await persist(() => ledger.advance(ref, "embedding", { chunks: chunkCount, done: firstOrdinal }), signal))) return undefined;
+): Promise<number> {
+  const { embedder, store, known, stages } = deps;
+  const { chunks, source, mediaType, title, ingestedAt, metadata } = batch;
   const texts = chunks.map((chunk) => chunk.text);
-  const vectors = await persist(() => known.find(texts, firstOrdinal, signal), signal);
-  const unknown = texts.flatMap((_, index) => (vectors[index] === undefined ? [index] : []));
-  const embedded =
-    unknown.length === 0
-      ? []
-      : await embedder.embed(
-          unknown.map((index) => texts[index] ?? ""),
-          signal,
-        );
-  for (const [position, index] of unknown.entries()) vectors[index] = embedded[position];
 
-  timings.enter("write");
+  const { vectors, embedded } = await stages.run("embed", async () => {
+    const vectors = await persist(() => known.find(texts, chunks[0]?.ordinal ?? 0, signal), signal);
+    const unknown = texts.flatMap((_, index) => (vectors[index] === undefined ? [index] : []));
+    const unknownTexts = unknown.map((index) => texts[index] ?? "");
+    const computed = unknown.length === 0 ? [] : await embedder.embed(unknownTexts, signal);
+    for (const [position, index] of unknown.entries()) vectors[index] = computed[position];
+    return { vectors, embedded: unknown.length };
+  });
+
   const { project, documentId, generation } = ref;
   const records = chunks.map((chunk, index): ChunkRecord => {
     const vector = vectors[index];
@@ -186,32 +199,30 @@ async function writeChunks(
     const chunkId = chunkIdOf(project, documentId, generation, chunk.ordinal);
     return { chunkId, project, documentId, generation, source, mediaType, title, ingestedAt, metadata, chunk, vector };
   });
-  await persist(() => store.upsert(records, signal), signal);
-  return { embedded: unknown.length };
+  await stages.run("write", () => persist(() => store.upsert(records, signal), signal));
+  return embedded;
 }
 
-/** Milliseconds per stage, for the ledger. */
-class Timings {
-  readonly #onStage: (stage: Stage) => void;
-  readonly #milliseconds: Record<string, number> = {};
-  #current: { stage: Stage; since: number } | undefined;
+/** Announces the stages of a job and sums up how long they took, side by side ones both in full. */
+class Stages {
+  readonly #deps: Pick<ProcessDeps, "onStage" | "onFailedStage">;
+  /** Milliseconds per stage, for the ledger. */
+  readonly milliseconds: Record<string, number> = {};
 
-  constructor(onStage: (stage: Stage) => void) {
-    this.#onStage = onStage;
+  constructor(deps: Pick<ProcessDeps, "onStage" | "onFailedStage">) {
+    this.#deps = deps;
   }
 
-  enter(stage: Stage): void {
-    this.stop();
-    this.#current = { stage, since: performance.now() };
-    this.#onStage(stage);
-  }
-
-  stop(): Readonly<Record<string, number>> {
-    if (this.#current !== undefined) {
-      const { stage, since } = this.#current;
-      this.#milliseconds[stage] = (this.#milliseconds[stage] ?? 0) + Math.round(performance.now() - since);
+  async run<T>(stage: Stage, work: () => Promise<T>): Promise<T> {
+    const since = performance.now();
+    this.#deps.onStage(stage);
+    try {
+      return await work();
+    } catch (error) {
+      this.#deps.onFailedStage(stage);
+      throw error;
+    } finally {
+      this.milliseconds[stage] = (this.milliseconds[stage] ?? 0) + Math.round(performance.now() - since);
     }
-    this.#current = undefined;
-    return this.#milliseconds;
   }
 }

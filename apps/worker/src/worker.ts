@@ -40,7 +40,7 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
   const { appendOnly } = await assertQueueRedisSafe(redis);
   if (!appendOnly) logger.warn("The queue Redis has no append-only file: accepted work is lost when it stops");
 
-  const parser = new ParserPool({ size: 2, ...config.parse });
+  const parser = new ParserPool({ size: 2, niceness: config.workerNiceness, ...config.parse });
   lifecycle.onClose("parser", () => parser.close());
   const store = new MilvusVectorStore({
     address: milvusAddress,

@@ -1,6 +1,5 @@
-import { type ChunkingOptions, chunkDocument, InvalidInputError, type ParsedDocument } from "@millrace/core";
+import { type Chunk, type ChunkingOptions, chunkDocument, InvalidInputError, type ParsedDocument } from "@millrace/core";
 import { serveChildRequests } from "@millrace/runtime";
-import { batchesByLength } from "./batch.ts";
 import { type ModelDtype, readModel } from "./model.ts";
 import { type EmbeddingSession, openSession } from "./session.ts";
 import { loadTokenizer } from "./tokenizer.ts";
@@ -8,25 +7,47 @@ import { loadTokenizer } from "./tokenizer.ts";
 /** Child process that holds the tokenizer and the model: everything that costs processor time and needs either. */
 export type ComputeRequest =
   | { readonly kind: "count"; readonly texts: readonly string[] }
-  | { readonly kind: "embed"; readonly texts: readonly string[] }
+  /** Texts, or their token ids where they are known. */
+  | { readonly kind: "embed"; readonly texts: readonly (string | Int32Array)[] }
   | { readonly kind: "chunk"; readonly document: ParsedDocument; readonly options: ChunkingOptions };
 
-const [folder = "", dtype = "int8", threads = "1"] = process.argv.slice(2);
+export interface ChunkReply {
+  readonly chunks: readonly Chunk[];
+  /** Token ids of all chunks one after another, `tokens` of each chunk, so that nobody has to find them again to embed it. */
+  readonly ids: Int32Array;
+}
+
+const [folder = "", dtype = "int8"] = process.argv.slice(2);
 const model = readModel(folder, dtype as ModelDtype);
 const tokenizer = await loadTokenizer(folder);
 /** Opened at the first text, so that a process which only chunks stays small. */
 let session: Promise<EmbeddingSession> | undefined;
+/** Requests to embed take turns: two at once would only both be late. A request to chunk, which brings new work, goes between two texts. */
+let lastTurn: Promise<unknown> = Promise.resolve();
 
 serveChildRequests(async (request: ComputeRequest) => {
-  if (request.kind === "chunk") return chunkDocument(request.document, tokenizer, request.options);
+  if (request.kind === "chunk") return chunk(request.document, request.options);
   if (request.kind === "count") return request.texts.map((text) => tokenizer.encode(text).length);
-  return embed(request.texts);
+  const turn = lastTurn.then(() => embed(request.texts));
+  lastTurn = turn.catch(() => undefined);
+  return turn;
 });
 
+async function chunk(document: ParsedDocument, options: ChunkingOptions): Promise<ChunkReply> {
+  const chunks = chunkDocument(document, tokenizer, options);
+  const ids = new Int32Array(chunks.reduce((sum, { tokens }) => sum + tokens, 0));
+  let offset = 0;
+  for (const { text, tokens } of chunks) {
+    ids.set(tokenizer.encode(text), offset);
+    offset += tokens;
+  }
+  return { chunks, ids };
+}
+
 /** @returns all vectors one after another: `texts.length × dimension` */
-async function embed(texts: readonly string[]): Promise<Float32Array> {
+async function embed(texts: readonly (string | Int32Array)[]): Promise<Float32Array> {
   const { dimension, tokensMax } = model.space;
-  const encoded = texts.map((text) => tokenizer.encode(text));
+  const encoded = texts.map((text) => (typeof text === "string" ? Int32Array.from(tokenizer.encode(text)) : text));
   for (const ids of encoded) {
     if (ids.length > tokensMax) {
       throw new InvalidInputError("embed.too_long", `A text has ${ids.length} tokens, more than the ${tokensMax} that the model reads`, {
@@ -34,12 +55,9 @@ async function embed(texts: readonly string[]): Promise<Float32Array> {
       });
     }
   }
-  session ??= openSession(model.onnxPath, dimension, Number(threads));
+  session ??= openSession(model.onnxPath, dimension);
   const opened = await session;
   const vectors = new Float32Array(texts.length * dimension);
-  for (const batch of batchesByLength(encoded.map((ids) => ids.length))) {
-    const embedded = await opened.run(batch.map((index) => encoded[index] ?? []));
-    for (const [position, index] of batch.entries()) vectors.set(embedded[position] ?? [], index * dimension);
-  }
+  for (const [index, ids] of encoded.entries()) vectors.set(await opened.run(ids), index * dimension);
   return vectors;
 }

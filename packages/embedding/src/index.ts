@@ -1,4 +1,4 @@
 export { BatchingEmbedder } from "./batching-embedder.ts";
-export { availableCores } from "./cores.ts";
+export { computeProcessesMax } from "./cores.ts";
 export { LocalEmbedder, type LocalEmbedderOptions } from "./local-embedder.ts";
 export { embeddingSpaceOf, type OpenEmbedder, type OpenEmbedderOptions, openEmbedder } from "./open-embedder.ts";

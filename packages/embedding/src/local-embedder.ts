@@ -8,21 +8,25 @@ import {
   type ParsedDocument,
 } from "@millrace/core";
 import { ChildPool } from "@millrace/runtime";
-import type { ComputeRequest } from "./compute-process.ts";
-import { availableCores } from "./cores.ts";
+import type { ChunkReply, ComputeRequest } from "./compute-process.ts";
 import { type ModelDtype, readModel } from "./model.ts";
 
 export interface LocalEmbedderOptions {
   readonly modelPath: string;
   readonly dtype: ModelDtype;
-  /** Compute processes, each with a model in memory. Default 1. */
+  /** Compute processes, each with one thread and a model in memory. Default 1. */
   readonly processes?: number;
-  /** Threads of one process. Default: the cores this process may use, shared out among the processes. */
-  readonly threads?: number;
+  /** How far the compute processes give way to others, 0 to 19. Default 0. */
+  readonly niceness?: number;
 }
 
-/** Texts of one request to a child: about a second of work, so that others get their turn and a stop does not wait long. */
+/** One request to a child: some tenths of a second of work, so that the texts of one call are shared out, others get their turn, and a stop does not wait long. */
+const charsPerRequestMax = 16_384;
 const textsPerRequestMax = 64;
+/** One is computed while the next is on its way. */
+const inFlightPerChildMax = 2;
+/** Chunks whose token ids are remembered until they are embedded: some 8 MB. One that is forgotten is tokenised again. */
+const idsRememberedMax = 8_192;
 /** A child that is silent for so long hangs. Includes loading the model at its first request. */
 const requestTimeoutMs = 120_000;
 
@@ -30,14 +34,17 @@ const requestTimeoutMs = 120_000;
 export class LocalEmbedder implements Embedder {
   readonly space: EmbeddingSpace;
   readonly #pool: ChildPool;
+  readonly #idsByText = new Map<string, Int32Array>();
 
   /** @throws ConfigError `model.missing`, `model.damaged` */
-  constructor({ modelPath, dtype, processes = 1, threads = Math.max(1, Math.floor(availableCores() / processes)) }: LocalEmbedderOptions) {
+  constructor({ modelPath, dtype, processes = 1, niceness = 0 }: LocalEmbedderOptions) {
     this.space = readModel(modelPath, dtype).space;
     this.#pool = new ChildPool({
       entry: new URL("../dist/compute-process.js", import.meta.url),
       size: processes,
-      args: [modelPath, dtype, String(threads)],
+      inFlightPerChildMax,
+      niceness,
+      args: [modelPath, dtype],
     });
   }
 
@@ -58,24 +65,32 @@ export class LocalEmbedder implements Embedder {
   async embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
     const { dimension } = this.space;
     signal.throwIfAborted();
-    // Neighbours in length share a request, so that the child's batches are even; the results go back to their places.
-    const byLength = texts.map((_, index) => index).sort((a, b) => (texts[b]?.length ?? 0) - (texts[a]?.length ?? 0));
-    const requests: number[][] = [];
-    for (let start = 0; start < byLength.length; start += textsPerRequestMax)
-      requests.push(byLength.slice(start, start + textsPerRequestMax));
-    const vectors: Float32Array[] = new Array(texts.length);
-    await Promise.all(
-      requests.map(async (indices) => {
-        const flat = await this.#request<Float32Array>({ kind: "embed", texts: indices.map((index) => texts[index] ?? "") }, signal);
-        for (const [position, index] of indices.entries()) vectors[index] = flat.slice(position * dimension, (position + 1) * dimension);
-      }),
-    );
-    return vectors;
+    const requests = slices(texts).map(async (slice) => {
+      const flat = await this.#request<Float32Array>({ kind: "embed", texts: slice.map((text) => this.#takeIds(text) ?? text) }, signal);
+      return slice.map((_, index) => flat.slice(index * dimension, (index + 1) * dimension));
+    });
+    return (await Promise.all(requests)).flat();
   }
 
   /** Cuts a document into chunks by the tokens of this model; here, because the tokenizer lives with the model. */
-  chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<Chunk[]> {
-    return this.#request<Chunk[]>({ kind: "chunk", document, options }, signal);
+  async chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<readonly Chunk[]> {
+    const { chunks, ids } = await this.#request<ChunkReply>({ kind: "chunk", document, options }, signal);
+    let offset = 0;
+    for (const { text, tokens } of chunks) {
+      this.#idsByText.set(text, ids.subarray(offset, offset + tokens));
+      offset += tokens;
+    }
+    for (const text of this.#idsByText.keys()) {
+      if (this.#idsByText.size <= idsRememberedMax) break;
+      this.#idsByText.delete(text);
+    }
+    return chunks;
+  }
+
+  #takeIds(text: string): Int32Array | undefined {
+    const ids = this.#idsByText.get(text);
+    this.#idsByText.delete(text);
+    return ids;
   }
 
   /** Tokens of each text as the model reads it, special tokens included. */
@@ -97,4 +112,19 @@ export class LocalEmbedder implements Embedder {
       throw error;
     }
   }
+}
+
+/** Consecutive texts, as many as one request takes. */
+function slices(texts: readonly string[]): string[][] {
+  const found: string[][] = [];
+  let chars = 0;
+  for (const text of texts) {
+    const slice = found.at(-1);
+    if (slice === undefined || slice.length >= textsPerRequestMax || chars + text.length > charsPerRequestMax) {
+      found.push([text]);
+      chars = 0;
+    } else slice.push(text);
+    chars += text.length;
+  }
+  return found;
 }

@@ -14,7 +14,7 @@ export interface OpenEmbedder extends Embedder {
   close(): Promise<void>;
   /** Process ids of its child processes, for memory accounting. */
   pids(): number[];
-  chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<Chunk[]>;
+  chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<readonly Chunk[]>;
   /** Tokens of each text, special tokens included. */
   countTokens(texts: readonly string[], signal: AbortSignal): Promise<number[]>;
 }
@@ -44,8 +44,10 @@ export function embeddingSpaceOf(config: Config): EmbeddingSpace {
 }
 
 export interface OpenEmbedderOptions {
-  /** Threads of the compute process. Default: the cores this process may use. */
-  readonly threads?: number;
+  /** Compute processes of one thread each; of a transformers.js model, threads of its one process. Default 1. */
+  readonly processes?: number;
+  /** How far they give way to other processes, 0 to 19. Default 0. */
+  readonly niceness?: number;
 }
 
 /** The configured embedder. @throws ConfigError as `embeddingSpaceOf` */
@@ -54,5 +56,6 @@ export function openEmbedder(config: Config, options: OpenEmbedderOptions = {}):
   const { embedder, model, runtime, embedderKey: key } = config;
   if (embedder === undefined) return new LocalEmbedder({ modelPath: model.path, dtype: model.dtype, ...options });
   if (embedder.kind === "openai") return new OpenAiEmbedder({ config: embedder, key });
-  return new TransformersEmbedder({ config: embedder, cacheFolder: join(runtime, "hub"), ...options });
+  const { processes: threads, niceness } = options;
+  return new TransformersEmbedder({ config: embedder, cacheFolder: join(runtime, "hub"), threads, niceness });
 }

@@ -4,51 +4,55 @@ import { InferenceSession, Tensor } from "onnxruntime-node";
 /** One ONNX Runtime session; made once in the life of a process, since sessions made again and again leak. */
 export interface EmbeddingSession {
   /**
-   * @param batch token ids per text, special tokens included
-   * @returns one vector of `dimension` floats per text, in order
+   * @param ids token ids of one text, special tokens included
+   * @returns its vector of `dimension` floats
    */
-  run(batch: readonly (readonly number[])[]): Promise<Float32Array[]>;
+  run(ids: Int32Array): Promise<Float32Array>;
 }
 
-/** Pooling and normalisation are part of the graph: only the finished vectors leave it. */
+/** Pooling and normalisation are part of the graph: only the finished vector leaves it. */
 const outputName = "sentence_embedding";
 /** Vectors come normalised; int8 arithmetic leaves rounding of this order. */
 const normTolerance = 1e-3;
 
-export async function openSession(onnxPath: string, dimension: number, threads: number): Promise<EmbeddingSession> {
+/**
+ * One text at a time on one thread. Texts together are no faster per token: a text of 16 tokens fills the arithmetic units, and what texts of different
+ * lengths would be padded with is computed for nothing. So a vector does not depend on its company, nor on how many cores there are: more cores are used by
+ * more processes, which need not wait for each other.
+ */
+export async function openSession(onnxPath: string, dimension: number): Promise<EmbeddingSession> {
   const session = await InferenceSession.create(onnxPath, {
     executionProviders: ["cpu"],
     graphOptimizationLevel: "all",
-    intraOpNumThreads: threads,
+    intraOpNumThreads: 1,
     interOpNumThreads: 1,
     // Patterns are kept per input shape; with ever new shapes they only grow.
     enableMemPattern: false,
   });
+  const feedsOf = session.inputNames.includes("attention_mask") ? exchangeFeeds : servingFeeds;
   return {
-    async run(batch) {
-      const length = Math.max(...batch.map((ids) => ids.length));
-      const ids = new BigInt64Array(batch.length * length);
-      const mask = new BigInt64Array(ids.length);
-      for (const [row, tokens] of batch.entries()) {
-        for (const [column, id] of tokens.entries()) ids[row * length + column] = BigInt(id);
-        mask.fill(1n, row * length, row * length + tokens.length);
-      }
-      const shape = [batch.length, length];
-      const feeds = {
-        input_ids: new Tensor("int64", ids, shape),
-        attention_mask: new Tensor("int64", mask, shape),
-        token_type_ids: new Tensor("int64", new BigInt64Array(ids.length), shape),
-      };
-      const output = (await session.run(feeds, [outputName]))[outputName];
+    async run(ids) {
+      const output = (await session.run(feedsOf(ids), [outputName]))[outputName];
       const data = output?.data;
-      if (!(data instanceof Float32Array) || data.length !== batch.length * dimension) {
-        throw new DependencyError(
-          "embed.bad_output",
-          `The model gave ${output?.dims.join("×") ?? "nothing"} instead of ${batch.length}×${dimension}`,
-        );
+      if (!(data instanceof Float32Array) || data.length !== dimension) {
+        throw new DependencyError("embed.bad_output", `The model gave ${output?.dims.join("×") ?? "nothing"} instead of 1×${dimension}`);
       }
-      return batch.map((_, row) => checked(data.slice(row * dimension, (row + 1) * dimension)));
+      return checked(data);
     },
+  };
+}
+
+function servingFeeds(ids: Int32Array): Record<string, Tensor> {
+  return { input_ids: new Tensor("int32", ids, [1, ids.length]) };
+}
+
+/** What graphs made for other tools take. */
+function exchangeFeeds(ids: Int32Array): Record<string, Tensor> {
+  const tensor = (data: BigInt64Array): Tensor => new Tensor("int64", data, [1, ids.length]);
+  return {
+    input_ids: tensor(BigInt64Array.from(ids, BigInt)),
+    attention_mask: tensor(new BigInt64Array(ids.length).fill(1n)),
+    token_type_ids: tensor(new BigInt64Array(ids.length)),
   };
 }
 

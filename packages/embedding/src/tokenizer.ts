@@ -37,7 +37,8 @@ export async function loadTokenizer(modelFolder: string): Promise<Tokenizer> {
   };
   return {
     specialTokens: prefix.length + suffix.length,
-    count: (text) => (text.match(words) ?? []).reduce((sum, word) => sum + wordIds(word).length, 0),
+    // The chunker asks for word after word, most of them known.
+    count: (text) => remembered.get(text)?.length ?? (text.match(words) ?? []).reduce((sum, word) => sum + wordIds(word).length, 0),
     encode: (text) => {
       const ids = [...prefix];
       for (const word of text.match(words) ?? []) for (const id of wordIds(word)) ids.push(id);

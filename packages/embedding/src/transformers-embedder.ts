@@ -9,7 +9,6 @@ import {
   type ParsedDocument,
 } from "@millrace/core";
 import { ChildPool, type TransformersConfig } from "@millrace/runtime";
-import { availableCores } from "./cores.ts";
 import { transformersSpace } from "./space.ts";
 import type { TransformersProcessOptions, TransformersRequest } from "./transformers-process.ts";
 
@@ -22,8 +21,9 @@ const requestTimeoutMs = 600_000;
 export class TransformersProcess {
   readonly #pool: ChildPool;
 
-  constructor(options: TransformersProcessOptions) {
+  constructor(options: TransformersProcessOptions, niceness = 0) {
     this.#pool = new ChildPool({
+      niceness,
       entry: new URL("../dist/transformers-process.js", import.meta.url),
       size: 1,
       args: [JSON.stringify(options)],
@@ -56,8 +56,10 @@ export class TransformersProcess {
 export interface TransformersEmbedderOptions {
   readonly config: TransformersConfig;
   readonly cacheFolder: string;
-  /** Default: the cores this process may use. */
+  /** Default 1. */
   readonly threads?: number | undefined;
+  /** How far its process gives way to others, 0 to 19. Default 0. */
+  readonly niceness?: number | undefined;
 }
 
 /** Any feature-extraction model of transformers.js, in a child process. */
@@ -67,11 +69,11 @@ export class TransformersEmbedder implements Embedder {
   readonly #process: TransformersProcess;
 
   /** @throws ConfigError `model.missing` */
-  constructor({ config, cacheFolder, threads = availableCores() }: TransformersEmbedderOptions) {
+  constructor({ config, cacheFolder, threads = 1, niceness = 0 }: TransformersEmbedderOptions) {
     this.space = transformersSpace(config);
     this.#config = config;
     const { model, tokensMax, documentPrefix } = config;
-    this.#process = new TransformersProcess({ tokenizer: model, model: config, tokensMax, documentPrefix, cacheFolder, threads });
+    this.#process = new TransformersProcess({ tokenizer: model, model: config, tokensMax, documentPrefix, cacheFolder, threads }, niceness);
   }
 
   async start(signal: AbortSignal): Promise<void> {

@@ -49,7 +49,7 @@ function cosine(a: Float32Array, b: Float32Array): number {
 }
 
 test("gives the vectors of our own session, with the prefix of the purpose", async () => {
-  const own = new LocalEmbedder({ modelPath: model.path, dtype: "fp32", threads: 1 });
+  const own = new LocalEmbedder({ modelPath: model.path, dtype: "fp32" });
   opened.push(own);
   const generic = open({ queryPrefix: "query: ", documentPrefix: "passage: " });
   for (const text of ["The mill stands by the river.", "水車 🚰", ""]) {

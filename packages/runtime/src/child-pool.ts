@@ -1,13 +1,14 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { createReadStream, type ReadStream, readSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import { getPriority, setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ConfigError, DependencyError, DocumentError, errorMessage, InvalidInputError, MillraceError } from "@millrace/core";
 import { type Confinement, confinedCommand } from "./confinement.ts";
 
 /**
- * Child processes that answer one request at a time. Work that blocks (inference) or may misbehave (parsing hostile files)
- * runs there: the parent's event loop stays free, and a crash, a hang or a leak costs one request, not the service.
+ * Child processes that answer requests. Work that blocks (inference) or may misbehave (parsing hostile files)
+ * runs there: the parent's event loop stays free, and a crash, a hang or a leak costs the requests in that child, not the service.
  * Processes rather than worker threads: a native crash in a thread takes the whole process with it, and a thread's memory cannot be
  * limited or given back.
  *
@@ -16,8 +17,12 @@ import { type Confinement, confinedCommand } from "./confinement.ts";
 export interface ChildPoolOptions {
   /** Compiled module that calls `serveChildRequests`. */
   readonly entry: URL;
-  /** Children at most, and so requests in flight at most; further requests wait in order. */
+  /** Children at most; requests that find all of them full wait in order. */
   readonly size: number;
+  /** Requests in one child at a time; default 1, and no more where they have an `input`. With 2, the next is there when it has answered one, and it never waits for its parent. */
+  readonly inFlightPerChildMax?: number;
+  /** Added to a child's scheduling priority number, 0 to 19: a higher one gives way to other processes. Default 0. */
+  readonly niceness?: number;
   readonly args?: readonly string[];
   /** V8 heap limit of a child, MiB. */
   readonly heapMegabytesMax?: number;
@@ -31,16 +36,10 @@ export interface ChildPoolOptions {
 
 export interface ChildRequestOptions {
   readonly signal: AbortSignal;
-  /** The child is killed when it has not answered after this time, counted from when it received the request. */
+  /** The child is killed when it has not answered after this time, counted from when it was sent the request. */
   readonly timeoutMs: number;
   /** A file that the child gets the bytes of, not the path: it needs no right to read any. The whole of it is in the child's memory, a piece at a time in ours. */
   readonly input?: { readonly path: string; readonly bytes: number };
-}
-
-/** What goes to a child; the bytes of the input follow on its standard input. */
-interface Envelope {
-  readonly message: unknown;
-  readonly inputBytes: number;
 }
 
 interface Waiting {
@@ -53,7 +52,7 @@ interface Waiting {
 interface Child {
   readonly process: ChildProcess;
   served: number;
-  current: (Waiting & { timer: NodeJS.Timeout }) | undefined;
+  readonly inFlight: Map<number, Waiting & { timer: NodeJS.Timeout }>;
   /** What is being read for it. */
   feed: ReadStream | undefined;
   /** Why we killed it, where we did. */
@@ -61,7 +60,15 @@ interface Child {
   stderrTail: string;
 }
 
+/** What goes to a child; the bytes of the input follow on its standard input. */
+interface Request {
+  readonly id: number;
+  readonly message: unknown;
+  readonly inputBytes: number;
+}
+
 interface Reply {
+  readonly id: number;
   readonly value?: unknown;
   readonly error?: {
     readonly name: string;
@@ -79,6 +86,7 @@ export class ChildPool {
   readonly #children = new Set<Child>();
   readonly #waiting: Waiting[] = [];
   #memoryTimer: NodeJS.Timeout | undefined;
+  #lastId = 0;
   #closed = false;
 
   constructor(options: ChildPoolOptions) {
@@ -136,16 +144,16 @@ export class ChildPool {
 
   #dispatch(): void {
     while (this.#waiting.length > 0) {
-      const child =
-        [...this.#children].find((candidate) => candidate.current === undefined && candidate.killedFor === undefined) ?? this.#spawn();
+      const child = this.#childWithRoom();
       if (child === undefined) return;
       const next = this.#waiting.shift() as Waiting;
       const timer = setTimeout(() => {
         this.#kill(child, new DependencyError("child.timeout", `No answer within ${next.options.timeoutMs} ms`));
       }, next.options.timeoutMs);
-      child.current = { ...next, timer };
-      const envelope: Envelope = { message: next.message, inputBytes: next.options.input?.bytes ?? 0 };
-      child.process.send(envelope, (error) => {
+      const id = ++this.#lastId;
+      child.inFlight.set(id, { ...next, timer });
+      const request: Request = { id, message: next.message, inputBytes: next.options.input?.bytes ?? 0 };
+      child.process.send(request, (error) => {
         if (error !== null) this.#kill(child, new DependencyError("child.crashed", errorMessage(error), { cause: error }));
       });
       this.#feed(child, next.options.input);
@@ -165,9 +173,19 @@ export class ChildPool {
     if (child.process.stdin !== null) file.pipe(child.process.stdin, { end: false });
   }
 
+  /** An idle child, else a new one, else the one with the least to do. */
+  #childWithRoom(): Child | undefined {
+    const { inFlightPerChildMax = 1, requestsPerChildMax = Number.POSITIVE_INFINITY } = this.#options;
+    const [least] = [...this.#children]
+      .filter((child) => child.killedFor === undefined && child.served + child.inFlight.size < requestsPerChildMax)
+      .sort((a, b) => a.inFlight.size - b.inFlight.size);
+    if (least?.inFlight.size === 0) return least;
+    return this.#spawn() ?? (least !== undefined && least.inFlight.size < inFlightPerChildMax ? least : undefined);
+  }
+
   #spawn(): Child | undefined {
     if (this.#closed || this.#children.size >= this.#options.size) return undefined;
-    const { entry, args = [], heapMegabytesMax, confinement, memoryBytesMax } = this.#options;
+    const { entry, args = [], heapMegabytesMax, confinement, memoryBytesMax, niceness = 0 } = this.#options;
     const nodeArguments = heapMegabytesMax === undefined ? [] : [`--max-old-space-size=${heapMegabytesMax}`];
     const command = confinement === undefined ? { execArgv: nodeArguments } : confinedCommand(nodeArguments, confinement, memoryBytesMax);
     const process_ = fork(fileURLToPath(entry), [...args], {
@@ -179,8 +197,9 @@ export class ChildPool {
       stdio: ["pipe", "ignore", "pipe", "ipc"],
     });
     process_.stdin?.on("error", () => undefined); // the child's end says why
-    const child: Child = { process: process_, served: 0, current: undefined, feed: undefined, killedFor: undefined, stderrTail: "" };
+    const child: Child = { process: process_, served: 0, inFlight: new Map(), feed: undefined, killedFor: undefined, stderrTail: "" };
     this.#children.add(child);
+    if (niceness > 0 && process_.pid !== undefined) lowerPriority(process_.pid, niceness);
     process_.stderr?.on("data", (data: Buffer) => {
       child.stderrTail = (child.stderrTail + data.toString()).slice(-2_000);
     });
@@ -194,15 +213,16 @@ export class ChildPool {
   }
 
   #onReply(child: Child, reply: Reply): void {
-    const current = child.current;
+    const current = child.inFlight.get(reply.id);
     if (current === undefined) return;
     clearTimeout(current.timer);
-    child.current = undefined;
+    child.inFlight.delete(reply.id);
     child.served++;
     if (reply.error === undefined) current.resolve(reply.value as never);
     else current.reject(rebuilt(reply.error));
     // What has been at its memory limit once is not trusted to be whole.
-    if (reply.error?.code === "child.out_of_memory" || child.served >= (this.#options.requestsPerChildMax ?? Number.POSITIVE_INFINITY)) {
+    const isSuspect = reply.error?.code === "child.out_of_memory";
+    if (isSuspect || (child.inFlight.size === 0 && child.served >= (this.#options.requestsPerChildMax ?? Number.POSITIVE_INFINITY))) {
       this.#kill(child, new DependencyError("child.closed", "Recycled"));
     }
     this.#dispatch();
@@ -211,10 +231,9 @@ export class ChildPool {
   #onExit(child: Child, code: number | null, signal: NodeJS.Signals | null): void {
     this.#children.delete(child);
     child.feed?.destroy();
-    const current = child.current;
-    if (current !== undefined) {
-      clearTimeout(current.timer);
-      current.reject(child.killedFor ?? exitError(child, code, signal));
+    for (const { timer, reject } of child.inFlight.values()) {
+      clearTimeout(timer);
+      reject(child.killedFor ?? exitError(child, code, signal));
     }
     this.#dispatch();
   }
@@ -245,6 +264,14 @@ function rebuilt({ name, code, message, retryable, hint }: NonNullable<Reply["er
   return ErrorClass === undefined ? new MillraceError(code, message, retryable, options) : new ErrorClass(code, message, options);
 }
 
+function lowerPriority(pid: number, niceness: number): void {
+  try {
+    setPriority(pid, Math.min(getPriority() + niceness, 19));
+  } catch {
+    // It has ended already, or the system does not let us: it works all the same.
+  }
+}
+
 function exitError(child: Child, code: number | null, signal: NodeJS.Signals | null): MillraceError {
   // V8 aborts when its heap limit is reached; the message on stderr tells it from other aborts.
   if (/out of memory|allocation failed|bad_alloc/i.test(child.stderrTail)) {
@@ -270,18 +297,21 @@ export function isOutOfMemory(error: unknown): boolean {
 }
 
 /**
- * The child's side: answers each message with the handler's value or error. When the parent is gone, so is the reason to live.
+ * The child's side: answers each message with the handler's value or error; a handler that awaits may be called again meanwhile. When the parent is
+ * gone, so is the reason to live.
  * @param handler gets the bytes of the request's input, empty where it has none
  */
 export function serveChildRequests(handler: (message: never, input: Uint8Array) => Promise<unknown>): void {
   const send = (reply: Reply): void => void process.send?.(reply);
-  const answer = async ({ message, inputBytes }: Envelope): Promise<unknown> => handler(message as never, readInput(inputBytes));
-  process.on("message", (envelope) => {
-    answer(envelope as Envelope).then(
-      (value) => send({ value }),
+  const answer = async ({ message, inputBytes }: Request): Promise<unknown> => handler(message as never, readInput(inputBytes));
+  process.on("message", (request: Request) => {
+    const { id } = request;
+    answer(request).then(
+      (value) => send({ id, value }),
       (error: unknown) => {
         const known = error instanceof MillraceError ? error : undefined;
         send({
+          id,
           error: {
             name: known?.name ?? "Error",
             code: known?.code ?? (isOutOfMemory(error) ? "child.out_of_memory" : "child.failed"),

@@ -40,6 +40,8 @@ export const environmentSchema = z.object({
   MILLRACE_EMBEDDER_KEY: optionalText,
   MILLRACE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
   MILLRACE_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(8),
+  /** How far parsing and embedding of documents give way to queries and everything else on the machine. */
+  MILLRACE_WORKER_NICENESS: z.coerce.number().int().min(0).max(19).default(10),
   MILLRACE_DOCUMENT_BYTES_MAX: z.coerce.number().int().min(1).default(limits.documentBytesMax),
   MILLRACE_QUEUE_BYTES_MAX: z.coerce.number().int().min(1).default(limits.queueBytesMax),
   /** Seconds between audits of ledger against vector store; 0 = never. */
@@ -81,6 +83,7 @@ export interface Config {
   readonly embedderKey: string | undefined;
   readonly workers: number;
   readonly workerConcurrency: number;
+  readonly workerNiceness: number;
   readonly documentBytesMax: number;
   readonly queueBytesMax: number;
   readonly auditSeconds: number;
@@ -126,6 +129,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     embedderKey: e.MILLRACE_EMBEDDER_KEY,
     workers: e.MILLRACE_WORKERS,
     workerConcurrency: e.MILLRACE_WORKER_CONCURRENCY,
+    workerNiceness: e.MILLRACE_WORKER_NICENESS,
     documentBytesMax: e.MILLRACE_DOCUMENT_BYTES_MAX,
     queueBytesMax: e.MILLRACE_QUEUE_BYTES_MAX,
     auditSeconds: e.MILLRACE_AUDIT_SECONDS,

@@ -10,6 +10,8 @@ export interface ParserPoolOptions {
   readonly size: number;
   readonly timeoutMs: number;
   readonly memoryBytesMax: number;
+  /** How far parsers give way to other processes, 0 to 19. Default 0. */
+  readonly niceness?: number;
 }
 
 /** A child is replaced after so many documents, so that what a library leaks has an end. */
@@ -25,11 +27,12 @@ export class ParserPool {
 
   constructor(options: ParserPoolOptions) {
     this.#options = options;
-    const { size, memoryBytesMax } = options;
+    const { size, memoryBytesMax, niceness = 0 } = options;
     this.#pool = new ChildPool({
       entry: new URL("../../dist/parse/parse-process.js", import.meta.url),
       size,
       memoryBytesMax,
+      niceness,
       heapMegabytesMax: Math.floor(memoryBytesMax / 1_048_576),
       confinement: { readable: program },
       requestsPerChildMax: documentsPerChildMax,
