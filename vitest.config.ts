@@ -22,7 +22,12 @@ export default defineConfig({
           name: "integration",
           // After the unit tests: Vitest refuses projects of different maxWorkers in one group.
           sequence: { groupOrder: 1 },
-          include: ["packages/*/test/**/*.test.ts", "apps/*/test/**/*.test.ts", "infra/test/**/*.test.ts"],
+          include: [
+            "packages/*/test/**/*.test.ts",
+            "apps/*/test/**/*.test.ts",
+            "infra/test/**/*.test.ts",
+            "bench/test/ingest-quick.test.mjs",
+          ],
           // Each file starts servers and processes of its own; more at once than two cores carry only makes all of them slow.
           maxWorkers: 2,
           testTimeout: 60_000,

@@ -104,6 +104,11 @@ function contestantsOf(sets, { peers, peerShare, seed }, model) {
   const best = { dtype: "int8", batchSize: 4, sorted: true };
   const all = [
     { name: "bare onnxruntime-node", set: "text", measure: () => runEmbedder("contestants/bare.mjs", text.chunks, model) },
+    {
+      name: "bare onnxruntime-node, padded batches",
+      set: "text",
+      measure: () => runEmbedder("contestants/bare.mjs", text.chunks, model.exchange),
+    },
     { name: "our embedder", set: "text", measure: () => runEmbedder("contestants/embedder.mjs", text.chunks, model) },
     { name: "our pipeline", set: "text", measure: () => runPipeline(text) },
     { name: "bare onnxruntime-node, PDF", set: "pdf", measure: () => runEmbedder("contestants/bare.mjs", pdf.chunks, model) },

@@ -1,7 +1,7 @@
 /** Millrace as a user runs it: the real command, in a home of its own that is new every time and gone afterwards. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -32,11 +32,13 @@ export class Installation {
     const [port, dashboard] = [await freePort(), await freePort()];
     const own = { MILLRACE_HOME: this.#home, MILLRACE_RUNTIME: runtime, MILLRACE_PORT: `${port}`, MILLRACE_DASHBOARD_PORT: `${dashboard}` };
     this.#env = { ...env, ...own, ...settings };
-    this.#up = spawn(process.execPath, [command, "up"], { env: this.#env, stdio: ["ignore", "ignore", "inherit"] });
+    const log = openSync(join(this.#home, "up.log"), "a");
+    this.#up = spawn(process.execPath, [command, "up"], { env: this.#env, stdio: ["ignore", log, log] });
+    closeSync(log);
     const giveUpAt = performance.now() + readyMsMax;
     while (this.state()?.phase !== "ready") {
       if (this.#up.exitCode !== null || performance.now() > giveUpAt)
-        throw new Error(`millrace up did not start; its logs are in ${this.#home}/logs`);
+        throw new Error(`millrace up did not start; its logs are in ${this.#home}`);
       await new Promise((wake) => setTimeout(wake, 50));
     }
   }

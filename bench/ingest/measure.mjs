@@ -1,6 +1,7 @@
 /** One repetition of one contestant: its time, its tokens, its memory, its processor time. */
 import { fork } from "node:child_process";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { startMilvusLite } from "@millrace/testing";
 import { Meter } from "../measure/meter.mjs";
@@ -53,7 +54,9 @@ export async function runLangChain(chunks, options) {
 export async function runPipeline({ folder, chunks }) {
   const installation = await Installation.start();
   try {
-    await installation.ingest([generatedCorpus(1, 7, 1).folder, "--project", "warm"]);
+    const warm = generatedCorpus(1, 7, 1);
+    await installation.ingest([warm.folder, "--project", "warm"]);
+    rmSync(warm.folder, { recursive: true });
     const roots = [installation.pid];
     const meter = new Meter(() => roots);
     const { seconds, firstSearchableSeconds, summary } = await installation.ingest([folder, "--project", "bench"], (pid) =>

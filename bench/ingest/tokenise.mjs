@@ -7,7 +7,9 @@ import { runtime } from "./installation.mjs";
 export function modelOf(dtype) {
   const modelPath = process.env.MILLRACE_MODEL || join(runtime, "models", "all-MiniLM-L6-v2");
   const { files, dimension } = JSON.parse(readFileSync(join(modelPath, "model.json"), "utf8"));
-  return { modelPath, dtype, dimension, onnxPath: join(modelPath, files[dtype].path) };
+  const graph = (name) => ({ modelPath, dtype, dimension, onnxPath: join(modelPath, name) });
+  // The graph that we run, and the one in the form that other tools take.
+  return { ...graph(files[dtype].path), exchange: graph(`onnx/model${dtype === "int8" ? "_int8" : ""}.onnx`) };
 }
 
 /** Adds the token ids, special tokens included. @throws Error when they are not as many as the product says */
