@@ -25,7 +25,7 @@ export function byScore(a: StoredHit, b: StoredHit): number {
 }
 
 /** Ranks below the first count less the larger it is. */
-export const fusionK = 60;
+const fusionK = 60;
 
 /**
  * Weighted reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009): Σ weight / (k + rank) over the lists that have a hit, divided by what

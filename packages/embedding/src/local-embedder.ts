@@ -34,11 +34,13 @@ const requestTimeoutMs = 120_000;
 export class LocalEmbedder implements Embedder {
   readonly space: EmbeddingSpace;
   readonly #pool: ChildPool;
+  readonly #processes: number;
   readonly #idsByText = new Map<string, Int32Array>();
 
   /** @throws ConfigError `model.missing`, `model.damaged` */
   constructor({ modelPath, dtype, processes = 1, niceness = 0 }: LocalEmbedderOptions) {
     this.space = readModel(modelPath, dtype).space;
+    this.#processes = processes;
     this.#pool = new ChildPool({
       entry: new URL("../dist/compute-process.js", import.meta.url),
       size: processes,
@@ -48,9 +50,9 @@ export class LocalEmbedder implements Embedder {
     });
   }
 
-  /** Loads the model now rather than at the first text. */
+  /** Loads the model into every process now rather than at the first texts. */
   async start(signal: AbortSignal): Promise<void> {
-    await this.embed(["ready"], signal);
+    await Promise.all(Array.from({ length: this.#processes }, () => this.#request({ kind: "embed", texts: ["ready"] }, signal)));
   }
 
   close(): Promise<void> {
