@@ -1,15 +1,26 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
+import { mutants } from "./packages/testing/mutants.mjs";
 
 /** Tests run on the sources; only what a test spawns (children, the command) comes from dist, so integration needs a build. */
 const source = fileURLToPath(new URL("./packages/", import.meta.url));
 const resolve = { alias: [{ find: /^@millrace\/([a-z-]+)$/, replacement: `${source}$1/src/index.ts` }] };
+
+/** Takes one guard away, as `npm run mutants` asks for, to see that its test notices. */
+const mutant = mutants.find(({ name }) => name === process.env["MILLRACE_MUTANT"]);
+const mutation = {
+  name: "mutant",
+  enforce: "pre" as const,
+  transform: (code: string, id: string) =>
+    mutant !== undefined && id.endsWith(mutant.file) ? code.replace(mutant.from, () => mutant.to) : undefined,
+};
 
 export default defineConfig({
   test: {
     projects: [
       {
         resolve,
+        plugins: [mutation],
         test: {
           name: "unit",
           sequence: { groupOrder: 0 },
@@ -18,6 +29,7 @@ export default defineConfig({
       },
       {
         resolve,
+        plugins: [mutation],
         test: {
           name: "integration",
           // After the unit tests: Vitest refuses projects of different maxWorkers in one group.

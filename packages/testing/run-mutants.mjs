@@ -1,0 +1,20 @@
+/** `npm run mutants [name …]`: takes each guard of `mutants.mjs` away in turn and expects its test to fail. */
+import { spawnSync } from "node:child_process";
+import { mutants } from "./mutants.mjs";
+
+const wanted = process.argv.slice(2);
+let survivors = 0;
+for (const { name, test } of mutants.filter((mutant) => wanted.length === 0 || wanted.some((part) => mutant.name.includes(part)))) {
+  const { status, stdout } = spawnSync("npx", ["vitest", "run", "--reporter=json", test], {
+    env: { ...process.env, MILLRACE_MUTANT: name },
+    encoding: "utf8",
+    maxBuffer: 64 * 1024 * 1024,
+  });
+  // A run that could not begin proves nothing: a test must have failed.
+  const report = JSON.parse(stdout.slice(stdout.indexOf('{"'), stdout.lastIndexOf("}") + 1) || "{}");
+  const caught = status !== 0 && report.numFailedTests > 0;
+  if (!caught) survivors++;
+  console.log(`${caught ? "caught  " : "SURVIVED"} ${name}  (${test})`);
+}
+console.log(`${survivors} survived`);
+process.exitCode = survivors === 0 ? 0 : 1;

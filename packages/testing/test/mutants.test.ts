@@ -1,0 +1,13 @@
+import { existsSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+import { mutants } from "../mutants.mjs";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+
+test.each(mutants)("the guard still stands: $name", ({ file, from, to, test: guardedBy }) => {
+  const source = readFileSync(root + file, "utf8");
+  expect(source.split(from)).toHaveLength(2);
+  expect(to).not.toBe(from);
+  expect(existsSync(root + guardedBy)).toBe(true);
+});
