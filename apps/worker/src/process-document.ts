@@ -125,7 +125,9 @@ async function writeDocument(ref: GenerationRef, entry: DocumentEntry, deps: Sta
         const progress = { chunks: chunkCount, done: before + from };
         if (!(await persist(() => ledger.advance(ref, "embedding", progress), signal))) return { ...written, superseded: true };
         await batches.add(async () => {
-          written.embedded += await writeChunks(ref, batch, { ...deps, known }, signal);
+          // Read after the wait: another batch counts meanwhile.
+          const embedded = await writeChunks(ref, batch, { ...deps, known }, signal);
+          written.embedded += embedded;
         });
       }
       written.chunks = chunkCount;

@@ -1,4 +1,5 @@
 import { type ChildProcess, fork } from "node:child_process";
+import { setMaxListeners } from "node:events";
 import { createReadStream, type ReadStream, readSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { getPriority, setPriority } from "node:os";
@@ -108,6 +109,7 @@ export class ChildPool {
         if (index >= 0) this.#waiting.splice(index, 1);
         reject(options.signal.reason as Error);
       };
+      setMaxListeners(0, options.signal); // any number of requests may wait under one signal
       options.signal.addEventListener("abort", onAbort, { once: true });
       const settle =
         <A>(then: (argument: A) => void) =>
