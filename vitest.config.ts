@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
-import { mutants } from "./packages/testing/mutants.mjs";
+import { mutants } from "./packages/testing/mutants.mjs.mts";
 
 /** Tests run on the sources; only what a test spawns (children, the command) comes from dist, so integration needs a build. */
 const source = fileURLToPath(new URL("./packages/", import.meta.url));

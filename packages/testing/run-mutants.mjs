@@ -1,6 +1,6 @@
 /** `npm run mutants [name …]`: takes each guard of `mutants.mjs` away in turn and expects its test to fail. */
 import { spawnSync } from "node:child_process";
-import { mutants } from "./mutants.mjs";
+import { mutants } from "./mutants.mjs.mts";
 
 const wanted = process.argv.slice(2);
 let survivors = 0;

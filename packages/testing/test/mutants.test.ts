@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
-import { mutants } from "../mutants.mjs";
+import { mutants } from "../mutants.mjs.mts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
