@@ -1,7 +1,11 @@
-/** `npm run mutants [name …]`: takes each guard of `mutants.mjs` away in turn and expects its test to fail. */
+/**
+ * `npm run mutants [name …]`: takes each guard of `mutants.json` away in turn and expects its test to fail. A mutant is a piece of a source file (`from`,
+ * which occurs once) and what stands there instead (`to`); `vitest.config.ts` puts it there.
+ */
 import { spawnSync } from "node:child_process";
-import { mutants } from "./mutants.mjs.mts";
+import { readFileSync } from "node:fs";
 
+const mutants = JSON.parse(readFileSync(new URL("./mutants.json", import.meta.url), "utf8"));
 const wanted = process.argv.slice(2);
 let survivors = 0;
 for (const { name, test } of mutants.filter((mutant) => wanted.length === 0 || wanted.some((part) => mutant.name.includes(part)))) {
