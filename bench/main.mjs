@@ -5,6 +5,9 @@
 import { existsSync, readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
+// So that what a benchmark has started is ended on "exit".
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(130));
+
 const [name, ...args] = process.argv.slice(2);
 const entry = new URL(`./${name}.mjs`, import.meta.url);
 if (name === undefined || !/^[a-z][a-z0-9-]*$/.test(name) || name === "main" || !existsSync(entry)) {

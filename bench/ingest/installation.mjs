@@ -35,6 +35,10 @@ export class Installation {
     const log = openSync(join(this.#home, "up.log"), "a");
     this.#up = spawn(process.execPath, [command, "up"], { env: this.#env, stdio: ["ignore", log, log] });
     closeSync(log);
+    // A benchmark that is interrupted leaves nothing running.
+    const stop = () => this.#up.kill("SIGTERM");
+    process.once("exit", stop);
+    this.#up.once("exit", () => process.off("exit", stop));
     const giveUpAt = performance.now() + readyMsMax;
     while (this.state()?.phase !== "ready") {
       if (this.#up.exitCode !== null || performance.now() > giveUpAt)
