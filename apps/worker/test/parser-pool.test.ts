@@ -5,11 +5,12 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { deflateSync } from "node:zlib";
 import { limits, type MediaType } from "@millrace/core";
 import { ChildPool } from "@millrace/runtime";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ParserPool } from "../src/parse/parser-pool.ts";
-import { makePages, textContent } from "./pdf.ts";
+import { makePage, makePages, textContent } from "./pdf.ts";
 
 const signal = new AbortController().signal;
 const timeoutMs = 30_000;
@@ -104,6 +105,11 @@ describe("the parser pool", () => {
     expect(result.pages).toBe(pages);
     expect(result.texts.length).toBeGreaterThan(1);
     expect(result.texts.join("\n\n").split("\n\n")).toEqual(Array.from({ length: pages }, (_, index) => `This is page ${index + 1}.`));
+  });
+
+  test("calls a PDF that inflates beyond the memory limit too large for it, not damaged", { timeout: 120_000 }, async () => {
+    const blanks = deflateSync(Buffer.alloc(512 * 1024 * 1024, " "), { level: 1 });
+    await expect(parts(makePage(blanks, "/FlateDecode"), "application/pdf")).rejects.toMatchObject({ code: "parse.out_of_memory" });
   });
 
   test("refuses a PDF of 100,000 pages for their number", { timeout: 120_000 }, async () => {

@@ -293,9 +293,12 @@ async function residentBytes(pid: number | undefined): Promise<number> {
   }
 }
 
-/** Whether an error says that memory could not be had: the limit acts inside the allocation, and V8 reports it there. */
-export function isOutOfMemory(error: unknown): boolean {
-  return error instanceof RangeError && /allocation failed/i.test(error.message);
+/**
+ * Whether an error says that memory could not be had: the limit acts inside the allocation, and V8 reports it there. Known by its message alone, since
+ * libraries wrap the RangeError in errors of their own.
+ */
+export function isOutOfMemory(error: unknown): error is Error {
+  return error instanceof Error && /array buffer allocation failed/i.test(error.message);
 }
 
 /**

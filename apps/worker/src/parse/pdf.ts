@@ -1,4 +1,5 @@
 import { DocumentError, errorMessage, limits } from "@millrace/core";
+import { isOutOfMemory } from "@millrace/runtime";
 import { DocumentBuilder } from "./document-builder.ts";
 import type { ParsedPart } from "./parser.ts";
 
@@ -71,7 +72,7 @@ function paragraphsOf(text: string): string[] {
 }
 
 function typedError(error: unknown): Error {
-  if (error instanceof DocumentError) return error;
+  if (error instanceof DocumentError || isOutOfMemory(error)) return error;
   const name = error instanceof Error ? error.name : "";
   if (name === "PasswordException" || /password/i.test(errorMessage(error))) {
     return new DocumentError("parse.encrypted", "The PDF is encrypted and needs a password", {
