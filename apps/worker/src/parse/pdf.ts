@@ -13,8 +13,8 @@ const amortisation = 4;
  * without a text layer (a scan) gives no blocks; the caller makes the state `empty` of that.
  *
  * A part begins by opening the file again and finding its first page, which takes longer the further behind that page is. So a part goes on beyond
- * its usual number of pages until that has been a small share of its time: the cost of a long document stays in proportion to its
- * pages, and nothing has to be kept between parts. Where a part ends changes no chunk, since none crosses a page.
+ * its usual number of pages until that has been a small share of its time, and nothing has to be kept between parts. A flat list of pages
+ * still costs more per page the longer it is, inside pdf.js. Where a part ends changes no chunk, since none crosses a page.
  */
 export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<ParsedPart> {
   if (!Buffer.from(bytes.subarray(0, 1_024)).includes("%PDF-")) {
