@@ -8,7 +8,7 @@ import { addEmbeddingRoute } from "./embeddings.ts";
 import type { QueryMetrics } from "./metrics.ts";
 import { describeApi } from "./openapi.ts";
 import { problemResponse, Refusal, replyTo } from "./problem.ts";
-import { answerSearch, refuseBody, type SearchEndpointDeps, searchHeaders, searchPath } from "./search-endpoint.ts";
+import { answerSearch, bodyTooLarge, type SearchEndpointDeps, searchHeaders, searchPath } from "./search-endpoint.ts";
 
 export interface AppDeps extends SearchEndpointDeps {
   readonly store: VectorStore;
@@ -71,12 +71,21 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     await next();
   });
 
-  app.post(searchPath, bodyLimit({ maxSize: limits.requestBodyBytesMax, onError: () => refuseBody() }), async (context) => {
-    const body = await context.req.text();
-    const call = { authorization: context.req.header("authorization"), project: context.req.header("x-millrace-project"), body };
-    const [start, hits, end] = await answerSearch(call, deps, context.req.raw.signal);
-    return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, searchHeaders);
-  });
+  app.post(
+    searchPath,
+    bodyLimit({
+      maxSize: limits.requestBodyBytesMax,
+      onError: () => {
+        throw bodyTooLarge();
+      },
+    }),
+    async (context) => {
+      const body = await context.req.text();
+      const call = { authorization: context.req.header("authorization"), project: context.req.header("x-millrace-project"), body };
+      const [start, hits, end] = await answerSearch(call, deps, context.req.raw.signal);
+      return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, searchHeaders);
+    },
+  );
 
   addEmbeddingRoute(app, deps.model);
   addDocumentRoutes(app, { ...deps.documents, store: deps.store });

@@ -47,8 +47,8 @@ export async function answerSearch(
   return ['{"object":"search_results","data":', answer.serialisedHits, `,"cache":"${answer.cache}","took_ms":${tookMs}}`];
 }
 
-export function refuseBody(): never {
-  throw new Refusal(
+export function bodyTooLarge(): Refusal {
+  return new Refusal(
     413,
     "request.too_large",
     `The body has more than ${limits.requestBodyBytesMax} bytes`,
@@ -119,11 +119,7 @@ function readBody(request: IncomingMessage): Promise<string> {
       if (bytes <= limits.requestBodyBytesMax) parts.push(part);
       else {
         request.pause();
-        try {
-          refuseBody();
-        } catch (refusal) {
-          reject(refusal as Error);
-        }
+        reject(bodyTooLarge());
       }
     });
     request.once("end", () => resolve((parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)).toString()));

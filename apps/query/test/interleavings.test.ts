@@ -13,7 +13,7 @@ import {
 } from "@millrace/core";
 import { Ledger } from "@millrace/ledger";
 import { connectRedis } from "@millrace/runtime";
-import { startRedis, type TestRedis } from "@millrace/testing";
+import { seeded, startRedis, type TestRedis } from "@millrace/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 /**
@@ -54,17 +54,6 @@ afterAll(async () => {
   queue.disconnect();
   for (const server of servers) await server.stop();
 });
-
-/** mulberry32 */
-function seeded(from: number): () => number {
-  let state = from;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
 
 /** How a control departs from what is right. */
 interface Flaw {

@@ -1,6 +1,6 @@
 import { DocumentError, type ParsedDocument } from "@millrace/core";
+import { seeded } from "@millrace/testing";
 import { describe, expect, test } from "vitest";
-import { seeded } from "./seeded.ts";
 
 /** What every parser promises. Named blocks of a document are easier to read in a test than its text with offsets. */
 export function blocksOf({ text, blocks }: ParsedDocument): [string, string][] {

@@ -1,13 +1,6 @@
-import {
-  type Chunk,
-  type ChunkingOptions,
-  DependencyError,
-  type Embedder,
-  type EmbeddingSpace,
-  isMillraceError,
-  type ParsedDocument,
-} from "@millrace/core";
+import type { Chunk, ChunkingOptions, Embedder, EmbeddingSpace, ParsedDocument } from "@millrace/core";
 import { ChildPool } from "@millrace/runtime";
+import { askChild } from "./ask-child.ts";
 import type { ChunkReply, ComputeRequest } from "./compute-process.ts";
 import { type ModelDtype, readModel } from "./model.ts";
 
@@ -100,19 +93,8 @@ export class LocalEmbedder implements Embedder {
     return this.#request<number[]>({ kind: "count", texts }, signal);
   }
 
-  async #request<T>(request: ComputeRequest, signal: AbortSignal): Promise<T> {
-    const options = { signal, timeoutMs: requestTimeoutMs };
-    try {
-      return await this.#pool.request<T>(request, options).catch((error: unknown) => {
-        if (isMillraceError(error) && error.code === "child.crashed") return this.#pool.request<T>(request, options);
-        throw error;
-      });
-    } catch (error) {
-      if (isMillraceError(error) && error.code.startsWith("child.")) {
-        throw new DependencyError("embed.unavailable", `The embedding process failed: ${error.message}`, { cause: error });
-      }
-      throw error;
-    }
+  #request<T>(request: ComputeRequest, signal: AbortSignal): Promise<T> {
+    return askChild<T>(this.#pool, request, { signal, timeoutMs: requestTimeoutMs });
   }
 }
 

@@ -1,14 +1,6 @@
-import {
-  type Chunk,
-  type ChunkingOptions,
-  DependencyError,
-  type Embedder,
-  type EmbeddingSpace,
-  type EmbedPurpose,
-  isMillraceError,
-  type ParsedDocument,
-} from "@millrace/core";
+import type { Chunk, ChunkingOptions, Embedder, EmbeddingSpace, EmbedPurpose, ParsedDocument } from "@millrace/core";
 import { ChildPool, type TransformersConfig } from "@millrace/runtime";
+import { askChild } from "./ask-child.ts";
 import { transformersSpace } from "./space.ts";
 import type { TransformersProcessOptions, TransformersRequest } from "./transformers-process.ts";
 
@@ -38,18 +30,9 @@ export class TransformersProcess {
     return this.#pool.pids();
   }
 
-  /** @throws what the child throws; DependencyError `embed.unavailable` where it died twice or hangs */
-  async request<T>(request: TransformersRequest, signal: AbortSignal): Promise<T> {
-    const options = { signal, timeoutMs: requestTimeoutMs };
-    try {
-      return await this.#pool.request<T>(request, options).catch((error: unknown) => {
-        if (isMillraceError(error) && error.code === "child.crashed") return this.#pool.request<T>(request, options);
-        throw error;
-      });
-    } catch (error) {
-      if (!isMillraceError(error) || !error.code.startsWith("child.")) throw error;
-      throw new DependencyError("embed.unavailable", `The embedding process failed: ${error.message}`, { cause: error });
-    }
+  /** @throws as `askChild` */
+  request<T>(request: TransformersRequest, signal: AbortSignal): Promise<T> {
+    return askChild<T>(this.#pool, request, { signal, timeoutMs: requestTimeoutMs });
   }
 }
 

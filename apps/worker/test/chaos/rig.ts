@@ -19,7 +19,7 @@ const chunking = { tokensMax: 64, tokensOverlap: 8, tokensMin: 16 } as const;
 
 const scripts = { real: new URL("./chaos-worker.mjs", import.meta.url), naive: new URL("./naive-worker.mjs", import.meta.url) } as const;
 
-export { seeded } from "../seeded.ts";
+export { seeded } from "@millrace/testing";
 
 /** What a document must look like in the end: worked out here from its bytes alone, by nothing that was under fire. */
 interface Expected {

@@ -1,0 +1,18 @@
+import { DependencyError, isMillraceError } from "@millrace/core";
+import type { ChildPool, ChildRequestOptions } from "@millrace/runtime";
+
+/**
+ * Asks a process that embeds. One that dies is replaced by the pool, and what it had is asked once more.
+ * @throws what the child throws; DependencyError `embed.unavailable` where it died twice or hangs
+ */
+export async function askChild<T>(pool: ChildPool, request: unknown, options: ChildRequestOptions): Promise<T> {
+  try {
+    return await pool.request<T>(request, options).catch((error: unknown) => {
+      if (isMillraceError(error) && error.code === "child.crashed") return pool.request<T>(request, options);
+      throw error;
+    });
+  } catch (error) {
+    if (!isMillraceError(error) || !error.code.startsWith("child.")) throw error;
+    throw new DependencyError("embed.unavailable", `The embedding process failed: ${error.message}`, { cause: error });
+  }
+}
