@@ -1,4 +1,20 @@
 export { analysisVersion, queryTermsOf, type Term, termsOf } from "./analysis.ts";
+export type { Citation } from "./ask/answer-filter.ts";
+export {
+  type Answer,
+  type AskDeps,
+  type AskEvent,
+  type AskRequest,
+  type AskStep,
+  ask,
+  type Generation,
+  type GenerationRequest,
+  type LanguageModel,
+  parseAskRequest,
+} from "./ask/ask.ts";
+export type { ChatMessage } from "./ask/prompt.ts";
+export type { AnswerSource } from "./ask/source.ts";
+export { estimateTokens } from "./ask/tokens.ts";
 export { type PendingLoad, queuedBytes } from "./backpressure.ts";
 export { bm25Parameters } from "./bm25.ts";
 export { normaliseQuery, searchCacheKey } from "./cache-key.ts";
@@ -39,5 +55,6 @@ export type { FusionWeights, RankedHit, Standing } from "./rank.ts";
 export { HashEmbedder } from "./reference/hash-embedder.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";
+export { type RetrieveDeps, retrieve } from "./retrieve.ts";
 export { parseSearchRequest, type SearchMode, type SearchRequest, searchModes } from "./search-request.ts";
 export { checkVector, indexedTerms, type StoredChunk, toStoredChunk } from "./stored-chunk.ts";

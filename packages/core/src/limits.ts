@@ -76,6 +76,14 @@ export const limits = {
   queryVectorMemoryBytesMax: 8 * 1024 * 1024,
   /** How long a version that bulk ingestion made live may be missing from cached answers. */
   epochHoldMs: 1_000,
+  /** Sources that an answer is made from, unless the request says another number. */
+  askTopKDefault: 8,
+  /** Of the passage that a citation quotes. */
+  quoteCharsMax: 300,
+  /** A model's answer ends here, whatever it goes on to say. */
+  answerCharsMax: 64 * 1024,
+  /** Held back of an answer that streams while a link or citation in it is not complete. */
+  answerHeldCharsMax: 2_048,
   /** A cache answer that takes longer than this is a miss. */
   cacheTimeoutMs: 50,
 } as const;

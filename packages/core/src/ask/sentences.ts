@@ -1,0 +1,31 @@
+const segmenter = new Intl.Segmenter(undefined, { granularity: "sentence" });
+
+/** The sentences of a text, verbatim and trimmed; a line end that a paragraph or a list makes ends one too. */
+export function sentencesOf(text: string): string[] {
+  return text
+    .split(/\n\s*\n|\n(?=\s*(?:[-*+#>|]|\d+[.)]\s))/)
+    .flatMap((block) => Array.from(segmenter.segment(block), ({ segment }) => segment.trim()))
+    .filter((sentence) => /[\p{L}\p{N}]/u.test(sentence));
+}
+
+/** The words that carry meaning, in lower case and without common endings. */
+export function contentWords(text: string): string[] {
+  const words =
+    text
+      .normalize("NFKC")
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+/gu) ?? [];
+  return words.filter((word) => !stopWords.has(word)).map(stem);
+}
+
+/** A crude stem: enough to see "keys" in "key"; language models do the rest. */
+export function stem(word: string): string {
+  return word.length <= 3 ? word : word.replace(/(?:ies)$/, "y").replace(/(?<=[\p{L}]{3})(?:ing|ed|es|s)$/u, "");
+}
+
+const stopWords = new Set(
+  (
+    "a an and are as at be been but by can could did do does for from had has have how i if in into is it its me my of on or our should so " +
+    "than that the their them then there these they this those to was we were what when where which who why will with would you your"
+  ).split(" "),
+);
