@@ -1,6 +1,7 @@
 import { ConfigError, errorMessage, InvalidInputError, isMillraceError } from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
 import { Command, CommanderError } from "commander";
+import { addAskCommand } from "./commands/ask.ts";
 import { addDocsCommands } from "./commands/docs.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addDownCommand } from "./commands/down.ts";
@@ -23,6 +24,7 @@ for (const add of [
   addStatusCommand,
   addIngestCommand,
   addSearchCommand,
+  addAskCommand,
   addDocsCommands,
   addJobsCommands,
   addResumeCommand,

@@ -17,27 +17,95 @@ export interface SearchReply {
   readonly took_ms: number;
 }
 
-export interface SearchCall {
+/** Where the service is, and as whom it is asked. */
+export interface QueryService {
   readonly url: string;
   readonly apiKey: string;
   readonly project: string;
+}
+
+export interface SearchCall extends QueryService {
   readonly body: { readonly query: string; readonly top_k?: number; readonly filter?: unknown };
 }
 
+/** A passage that an answer cites. */
+export interface Citation {
+  readonly n: number;
+  readonly source: string;
+  readonly page: number | null;
+  readonly quote: string;
+}
+
+export interface AnswerReply {
+  readonly answer: string;
+  readonly citations: readonly Citation[];
+  readonly mode: "generated" | "extractive";
+  readonly reason: string | null;
+  readonly truncated: boolean;
+  readonly model: string | null;
+  readonly took_ms: number;
+  readonly timings_ms?: Readonly<Record<string, number>>;
+}
+
+export type AskEvent =
+  | { readonly event: "sources"; readonly data: readonly unknown[] }
+  | { readonly event: "delta"; readonly data: { readonly text: string } }
+  | { readonly event: "citation"; readonly data: Citation }
+  | { readonly event: "done"; readonly data: AnswerReply }
+  | {
+      readonly event: "error";
+      readonly data: { readonly status: number; readonly code: string; readonly detail: string; readonly hint?: string };
+    };
+
+export interface AskCall extends QueryService {
+  readonly body: { readonly question: string; readonly top_k?: number; readonly filter?: unknown; readonly trace?: boolean };
+}
+
 const timeoutMs = 35_000;
+/** An answer may take its time, but never is nothing heard of it for so long. */
+const askTimeoutMs = 180_000;
 
 /**
  * @throws InvalidInputError with the service's code where it refused the request; DependencyError `query.unavailable` where it does not answer;
  *   MillraceError with its code for everything else
  */
-export async function search({ url, apiKey, project, body }: SearchCall): Promise<SearchReply> {
+export async function search({ body, ...service }: SearchCall): Promise<SearchReply> {
+  // Our own service answers; its contract is tested there.
+  return (await (await post(service, "/v1/search", body, timeoutMs)).json()) as SearchReply;
+}
+
+/**
+ * The events of an answer as they come; the last is `done`.
+ * @throws as `search` does, and for an `error` event
+ */
+export async function* ask({ body, ...service }: AskCall): AsyncGenerator<AskEvent> {
+  const response = await post(service, "/v1/ask", { ...body, stream: true }, askTimeoutMs);
+  let text = "";
+  let done = false;
+  for await (const part of (response.body ?? new ReadableStream<Uint8Array>()).pipeThrough(new TextDecoderStream())) {
+    text += part;
+    const blocks = text.split("\n\n");
+    text = blocks.pop() ?? "";
+    for (const block of blocks) {
+      const data = /^data: (.*)$/m.exec(block)?.[1];
+      if (data === undefined) continue; // a heartbeat
+      const event = { event: /^event: (.*)$/m.exec(block)?.[1], data: JSON.parse(data) as unknown } as AskEvent;
+      if (event.event === "error") throw refusal(event.data.status, event.data);
+      done ||= event.event === "done";
+      yield event;
+    }
+  }
+  if (!done) throw new DependencyError("query.cut", "The answer broke off", { hint: "Ask again; the log of the query service says why." });
+}
+
+async function post({ url, apiKey, project }: QueryService, path: string, body: unknown, limitMs: number): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(new URL("/v1/search", url), {
+    response = await fetch(new URL(path, url), {
       method: "POST",
       headers: { "content-type": "application/json", authorization: `Bearer ${apiKey}`, "x-millrace-project": project },
       body: JSON.stringify(body),
-      signal: AbortSignal.timeout(timeoutMs),
+      signal: AbortSignal.timeout(limitMs),
     });
   } catch (error) {
     throw new DependencyError("query.unavailable", `No query service answers at ${url}: ${causeOf(error)}`, {
@@ -45,8 +113,7 @@ export async function search({ url, apiKey, project, body }: SearchCall): Promis
       hint: "Start it with `millrace up --detach`, or set MILLRACE_HOST and MILLRACE_PORT to where it listens.",
     });
   }
-  // Our own service answers; its contract is tested there.
-  if (response.ok) return (await response.json()) as SearchReply;
+  if (response.ok) return response;
   throw await problemOf(response);
 }
 
@@ -63,17 +130,26 @@ export async function isQueryServiceReady(url: string): Promise<boolean> {
 
 async function problemOf(response: Response): Promise<MillraceError> {
   const text = await response.text();
-  let problem: { code?: string; detail?: string; title?: string; hint?: string } = {};
   try {
-    problem = JSON.parse(text) as typeof problem;
+    return refusal(response.status, JSON.parse(text) as Problem);
   } catch {
-    problem = { detail: text.slice(0, 500) }; // not from our service: a proxy, perhaps
+    return refusal(response.status, { detail: text.slice(0, 500) }); // not from our service: a proxy, perhaps
   }
-  const code = problem.code ?? `http.${response.status}`;
-  const message = problem.detail ?? problem.title ?? `The query service answered ${response.status}`;
+}
+
+interface Problem {
+  readonly code?: string;
+  readonly detail?: string;
+  readonly title?: string;
+  readonly hint?: string;
+}
+
+function refusal(status: number, problem: Problem): MillraceError {
+  const code = problem.code ?? `http.${status}`;
+  const message = problem.detail ?? problem.title ?? `The query service answered ${status}`;
   const options = problem.hint === undefined ? {} : { hint: problem.hint };
-  if (response.status === 401 || response.status === 403) return new MillraceError(code, message, false, options);
-  return response.status < 500 ? new InvalidInputError(code, message, options) : new DependencyError(code, message, options);
+  if (status === 401 || status === 403) return new MillraceError(code, message, false, options);
+  return status < 500 ? new InvalidInputError(code, message, options) : new DependencyError(code, message, options);
 }
 
 /** fetch hides the reason ("connect ECONNREFUSED …") in a cause, and that of several addresses in another. */

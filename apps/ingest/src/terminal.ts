@@ -10,6 +10,15 @@ export function printable(text: string): string {
   return stripVTControlCharacters(text).replace(controls, " ").trim();
 }
 
+/** The same for a piece of a text of several lines: line ends and the spaces at its ends stay. */
+export function printableLines(text: string): string {
+  return text.replace(/[^\n]+/g, (line) => {
+    const [before = "", after = ""] = [/^ */.exec(line)?.[0], / *$/.exec(line)?.[0]];
+    const inner = printable(line);
+    return inner === "" ? before : `${before}${inner}${after}`;
+  });
+}
+
 /** Results: stdout. */
 export function print(line: string): void {
   process.stdout.write(`${line}\n`);

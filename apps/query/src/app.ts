@@ -1,7 +1,8 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { limits, type ProjectName, type VectorStore } from "@millrace/core";
+import { type LanguageModel, limits, type ProjectName, type VectorStore } from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
 import { bodyLimit } from "hono/body-limit";
+import { type AskRouteDeps, addAskRoutes } from "./ask/ask-routes.ts";
 import { authenticate, projectOf } from "./authenticate.ts";
 import { addDocumentRoutes, type DocumentDeps } from "./documents.ts";
 import { addEmbeddingRoute } from "./embeddings.ts";
@@ -20,8 +21,10 @@ export interface AppDeps extends SearchEndpointDeps {
     readonly check: (signal: AbortSignal) => Promise<unknown>;
   }[];
   /** Answers /v1/embeddings itself, past the cache of query vectors. */
-  readonly model: Parameters<typeof addEmbeddingRoute>[1];
+  readonly model: Parameters<typeof addEmbeddingRoute>[1] & AskRouteDeps["model"];
   readonly documents: Omit<DocumentDeps, "store">;
+  /** Undefined: questions are answered with sentences of the sources. */
+  readonly languageModel?: LanguageModel;
 }
 
 type Env = { Variables: { principal: Principal; project: ProjectName } };
@@ -87,6 +90,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     },
   );
 
+  addAskRoutes(app, deps);
   addEmbeddingRoute(app, deps.model);
   addDocumentRoutes(app, { ...deps.documents, store: deps.store });
 

@@ -20,6 +20,7 @@ import { MilvusVectorStore } from "@millrace/vector-store";
 import { Admission } from "./admission.ts";
 import { type AppDeps, createApp } from "./app.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
+import { ServedLanguageModel } from "./llm/language-model.ts";
 import { createMetrics } from "./metrics.ts";
 import { createDirectSearch, searchPath } from "./search-endpoint.ts";
 
@@ -81,6 +82,8 @@ async function start(): Promise<void> {
   lifecycle.onClose("producer", () => producer.close());
   const spaces = new EmbeddingSpaces(queueRedis);
   const admission = new Admission();
+  const languageModel = config.llm === undefined ? undefined : new ServedLanguageModel({ ...config.llm, logger });
+  if (languageModel !== undefined) lifecycle.onClose("language model", () => languageModel.close());
   const deps: AppDeps = {
     embedder,
     model,
@@ -88,6 +91,7 @@ async function start(): Promise<void> {
     store,
     cache: answers,
     admission,
+    ...(languageModel === undefined ? {} : { languageModel }),
     keys,
     logger,
     ledger,

@@ -8,6 +8,8 @@ export interface QueryMetrics {
   readonly contentType: string;
   /** Call at the start of a request, and what it returns at its end. */
   startRequest(): (route: string, status: number) => void;
+  /** A step of answering a question. */
+  observeStep(step: string, seconds: number): void;
   render(): Promise<string>;
 }
 
@@ -30,6 +32,13 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
     help: "Time to answer a request.",
     labelNames: ["route", "status"],
     buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10],
+    registers: [registry],
+  });
+  const steps = new Histogram({
+    name: "millrace_ask_step_duration_seconds",
+    help: "Time of each step of answering a question.",
+    labelNames: ["step"],
+    buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
     registers: [registry],
   });
   const seriesByName = new Map<string, { observe(seconds: number): void }>();
@@ -107,6 +116,7 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
         series.observe((performance.now() - startedAt) / 1_000);
       };
     },
+    observeStep: (step, seconds) => steps.observe({ step }, seconds),
     render: () => registry.metrics(),
   };
 }

@@ -43,7 +43,12 @@ beforeAll(async () => {
     keys,
     admission: new Admission({ runningMax: 1, waitingMax: 3, waitingPerProjectMax: 2 }),
     logger: createLogger("test", "silent"),
-    metrics: { contentType: "", render: async () => "", startRequest: () => (_route, status) => void statuses.push(status) },
+    metrics: {
+      contentType: "",
+      render: async () => "",
+      observeStep: () => undefined,
+      startRequest: () => (_route, status) => void statuses.push(status),
+    },
     requestTimeoutMs: 2_000,
   });
   http = createServer(direct);

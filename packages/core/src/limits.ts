@@ -82,6 +82,20 @@ export const limits = {
   quoteCharsMax: 300,
   /** A model's answer ends here, whatever it goes on to say. */
   answerCharsMax: 64 * 1024,
+  /** What a model's server may send for one answer; with the frame around every token it is far more than the answer. */
+  llmResponseBytesMax: 16 * 1024 * 1024,
+  llmConnectTimeoutMs: 5_000,
+  llmFirstTokenTimeoutMs: 30_000,
+  llmTotalTimeoutMs: 120_000,
+  /** Tokens of a model's window, and of those the answer's. */
+  llmContextTokensMax: 8_192,
+  llmAnswerTokensMax: 1_024,
+  /** A comment keeps proxies from closing a stream on which nothing happens. */
+  streamHeartbeatMs: 15_000,
+  /** A reader that takes nothing for so long is given up. */
+  streamStallMsMax: 30_000,
+  /** Answers that are being streamed by one query process. */
+  answerStreamsMax: 256,
   /** Held back of an answer that streams while a link or citation in it is not complete. */
   answerHeldCharsMax: 2_048,
   /** A cache answer that takes longer than this is a miss. */

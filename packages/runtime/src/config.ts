@@ -55,8 +55,29 @@ export const environmentSchema = z.object({
   MILLRACE_CHUNK_TOKENS_MAX: z.coerce.number().int().min(16).max(8_192).default(limits.chunkTokensMax),
   MILLRACE_CHUNK_TOKENS_OVERLAP: z.coerce.number().int().min(0).max(4_096).default(limits.chunkTokensOverlap),
   MILLRACE_SEARCH_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.searchCacheTtlSeconds),
+  LLM_BASE_URL: optionalText,
+  LLM_MODEL: optionalText,
+  LLM_FALLBACK_MODELS: optionalText,
+  LLM_API_KEY: optionalText,
+  LLM_CONTEXT_TOKENS: z.coerce.number().int().min(1_024).default(limits.llmContextTokensMax),
+  LLM_ANSWER_TOKENS_MAX: z.coerce.number().int().min(16).default(limits.llmAnswerTokensMax),
+  LLM_CONNECT_TIMEOUT_MS: z.coerce.number().int().min(10).default(limits.llmConnectTimeoutMs),
+  LLM_FIRST_TOKEN_TIMEOUT_MS: z.coerce.number().int().min(10).default(limits.llmFirstTokenTimeoutMs),
+  LLM_TOTAL_TIMEOUT_MS: z.coerce.number().int().min(10).default(limits.llmTotalTimeoutMs),
   MILLRACE_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
 });
+
+export interface LlmConfig {
+  readonly baseUrl: string;
+  readonly apiKey: string | undefined;
+  /** In order of preference. */
+  readonly models: readonly string[];
+  readonly contextTokensMax: number;
+  readonly answerTokensMax: number;
+  readonly connectTimeoutMs: number;
+  readonly firstTokenTimeoutMs: number;
+  readonly totalTimeoutMs: number;
+}
 
 export interface Config {
   /** Data, sockets, keys and logs of this installation. */
@@ -90,6 +111,8 @@ export interface Config {
   readonly parse: { readonly timeoutMs: number; readonly memoryBytesMax: number };
   readonly chunking: { readonly tokensMax: number; readonly tokensOverlap: number; readonly tokensMin: number };
   readonly searchCacheTtlSeconds: number;
+  /** Undefined: answers are extractive. */
+  readonly llm: LlmConfig | undefined;
   readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
 }
 
@@ -140,7 +163,33 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       tokensMin: Math.min(limits.chunkTokensMin, Math.floor(e.MILLRACE_CHUNK_TOKENS_MAX / 4)),
     },
     searchCacheTtlSeconds: e.MILLRACE_SEARCH_CACHE_TTL_SECONDS,
+    llm: llmOf(e),
     logLevel: e.MILLRACE_LOG_LEVEL,
+  };
+}
+
+/** @throws ConfigError `config.invalid` */
+function llmOf(e: z.infer<typeof environmentSchema>): LlmConfig | undefined {
+  const { LLM_BASE_URL: baseUrl, LLM_MODEL: model } = e;
+  if (baseUrl === undefined && model === undefined) return undefined;
+  if (baseUrl === undefined || model === undefined || !/^https?:\/\//.test(baseUrl) || !URL.canParse(baseUrl)) {
+    throw new ConfigError("config.invalid", "LLM_BASE_URL (an http or https URL) and LLM_MODEL belong together", {
+      hint: "For example LLM_BASE_URL=http://127.0.0.1:11434/v1 and LLM_MODEL=llama3.2.",
+    });
+  }
+  if (e.LLM_ANSWER_TOKENS_MAX * 2 > e.LLM_CONTEXT_TOKENS) {
+    throw new ConfigError("config.invalid", "LLM_ANSWER_TOKENS_MAX is more than half of LLM_CONTEXT_TOKENS");
+  }
+  const fallbacks = (e.LLM_FALLBACK_MODELS ?? "").split(",").map((name) => name.trim());
+  return {
+    baseUrl,
+    apiKey: e.LLM_API_KEY,
+    models: [model, ...fallbacks.filter((name) => name !== "")],
+    contextTokensMax: e.LLM_CONTEXT_TOKENS,
+    answerTokensMax: e.LLM_ANSWER_TOKENS_MAX,
+    connectTimeoutMs: e.LLM_CONNECT_TIMEOUT_MS,
+    firstTokenTimeoutMs: e.LLM_FIRST_TOKEN_TIMEOUT_MS,
+    totalTimeoutMs: e.LLM_TOTAL_TIMEOUT_MS,
   };
 }
 

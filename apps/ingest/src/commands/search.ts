@@ -1,10 +1,9 @@
 import { InvalidInputError, limits, parseProjectName } from "@millrace/core";
-import { type Config, loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
-import { readRunState } from "@millrace/stack";
+import { loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
 import type { Command } from "commander";
-import { startInBackground } from "../background.ts";
-import { integerBetween } from "../option-values.ts";
+import { filterOf, integerBetween } from "../option-values.ts";
 import { type SearchHit, search } from "../query-client.ts";
+import { queryUrl } from "../query-url.ts";
 import { print, printable, printJson, wrap } from "../terminal.ts";
 
 interface SearchOptions {
@@ -35,7 +34,7 @@ async function runSearch(query: string, options: SearchOptions): Promise<void> {
   if (query.length > limits.queryCharsMax) {
     throw new InvalidInputError("query.too_long", `The query has ${query.length} characters, ${limits.queryCharsMax} are the most`);
   }
-  const filter = options.filter === undefined ? {} : { filter: jsonOf(options.filter) };
+  const filter = options.filter === undefined ? {} : { filter: filterOf(options.filter) };
   const url = await queryUrl(config);
   const apiKey = await loadOrCreateAdminKey(config.home);
   const startedAt = performance.now();
@@ -56,27 +55,4 @@ function hitText(hit: SearchHit, rank: number): string {
   if (typeof hit.page === "number") place.push(`page ${hit.page}`);
   if (hit.headings.length > 0) place.push(hit.headings.map(printable).join(" › "));
   return `${String(rank).padStart(2)}. ${hit.score.toFixed(3)}  ${place.join(" · ")}\n${wrap(hit.text, width, "      ", snippetLinesMax)}\n`;
-}
-
-/** That of the running installation; else the configured one, where the addresses say that this is none of its own. */
-async function queryUrl(config: Config): Promise<string> {
-  const running = await readRunState(config.home);
-  if (running?.phase === "ready" && running.queryUrl !== undefined) return running.queryUrl;
-  const configured = config.redisQueueUrl !== undefined || config.redisCacheUrl !== undefined || config.milvusAddress !== undefined;
-  if (!configured) {
-    const started = await startInBackground(config);
-    if (started.queryUrl !== undefined) return started.queryUrl;
-  }
-  return `http://${config.host}:${config.port}`;
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new InvalidInputError("filter.not_json", "--filter is not JSON", {
-      cause: error,
-      hint: 'For example: --filter \'{"key":"source","op":"eq","value":"README.md"}\'',
-    });
-  }
 }

@@ -19,8 +19,6 @@ export interface FilteredText {
   readonly citations: readonly Citation[];
 }
 
-const nothing: FilteredText = { text: "", citations: [] };
-
 /**
  * Lets a model's answer through as it comes, checked: citations of sources that do not exist and links that are in no source are taken out. Text
  * is held back only from where a citation, a link or a tag may have begun to where it ends.
@@ -51,13 +49,16 @@ export class AnswerFilter {
 
   push(text: string): FilteredText {
     this.#held += text;
-    const end = this.#held.length > limits.answerHeldCharsMax ? this.#held.length : completeUntil(this.#held);
-    return end === 0 ? nothing : this.#release(end);
+    const released: FilteredText[] = [];
+    while (this.#held.length > limits.answerHeldCharsMax) released.push(this.#release(limits.answerHeldCharsMax));
+    const end = completeUntil(this.#held);
+    if (end > 0) released.push(this.#release(end));
+    return joined(released);
   }
 
   /** What was held back. */
   end(): FilteredText {
-    return this.#held === "" ? nothing : this.#release(this.#held.length);
+    return this.#held === "" ? joined([]) : this.#release(this.#held.length);
   }
 
   #release(end: number): FilteredText {
@@ -106,6 +107,10 @@ export class AnswerFilter {
     }
     return true;
   }
+}
+
+function joined(parts: readonly FilteredText[]): FilteredText {
+  return { text: parts.map(({ text }) => text).join(""), citations: parts.flatMap(({ citations }) => citations) };
 }
 
 export function citationOf(source: AnswerSource, statement: string): Citation {

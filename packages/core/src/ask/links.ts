@@ -4,14 +4,16 @@
  * or fragment, which is where words travel.
  */
 const stop = "\\s<>\"'`()\\[\\]{}|\\u3000-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uff00-\\uffef";
+/** Every repetition that may fail late is bounded: the text is a stranger's, and a search through it must take linear time. */
+const label = "[\\p{L}\\p{N}-]{1,63}";
 const url = new RegExp(
   [
-    `[a-z][a-z0-9+.-]*:[\\\\/]{2,}[^${stop}]*`, // scheme://…
-    `[\\\\/]{2}[^${stop}\\\\/]*\\.[^${stop}]+`, // //host.name…
+    `[a-z][a-z0-9+.-]{0,30}:[\\\\/]{2,}[^${stop}]*`, // scheme://…
+    `[\\\\/]{2}[^${stop}\\\\/.]{1,63}\\.[^${stop}]+`, // //host.name…
     `\\bwww\\.[^${stop}]+`,
     `\\b(?:mailto|data|javascript|vbscript|file|tel|sms|blob):[^${stop}]+`,
-    `[\\p{L}\\p{N}._%+-]+@[\\p{L}\\p{N}-]+(?:\\.[\\p{L}\\p{N}-]+)+`,
-    `\\b[\\p{L}\\p{N}-]+(?:\\.[\\p{L}\\p{N}-]+)+(?::\\d+)?/[^${stop}]*`, // host.name/path
+    `[\\p{L}\\p{N}._%+-]{1,64}@${label}(?:\\.${label}){1,8}`,
+    `(?<![\\p{L}\\p{N}-])${label}(?:\\.${label}){1,8}(?::\\d{1,5})?/[^${stop}]*`, // host.name/path
   ].join("|"),
   "giu",
 );
@@ -39,7 +41,7 @@ export class LinkPolicy {
       .replace(/<[a-z/!?][^>]*(?:>|$)/gi, (tag) => (this.#isHarmless(tag) ? tag : this.#drop("")))
       .replace(url, (link) => {
         const trimmed = trimEnd(link);
-        return this.#allowed.has(trimmed) ? link : this.#drop(link.slice(trimmed.length));
+        return this.#allowed.has(trimmed) ? link : this.#drop(`(link removed)${link.slice(trimmed.length)}`);
       });
   }
 

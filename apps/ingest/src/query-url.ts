@@ -1,0 +1,15 @@
+import type { Config } from "@millrace/runtime";
+import { readRunState } from "@millrace/stack";
+import { startInBackground } from "./background.ts";
+
+/** That of the running installation; else the configured one, where the addresses say that this is none of its own. */
+export async function queryUrl(config: Config): Promise<string> {
+  const running = await readRunState(config.home);
+  if (running?.phase === "ready" && running.queryUrl !== undefined) return running.queryUrl;
+  const configured = config.redisQueueUrl !== undefined || config.redisCacheUrl !== undefined || config.milvusAddress !== undefined;
+  if (!configured) {
+    const started = await startInBackground(config);
+    if (started.queryUrl !== undefined) return started.queryUrl;
+  }
+  return `http://${config.host}:${config.port}`;
+}

@@ -1,0 +1,76 @@
+import { limits } from "@millrace/core";
+
+export interface ServerSentEvent {
+  readonly event: string;
+  readonly data: unknown;
+}
+
+interface EventStreamOptions {
+  /** Aborts when the client has left. */
+  readonly client: AbortSignal;
+  /** Makes the events; when it resolves the stream ends. The signal aborts when nobody reads them any more. It must not reject. */
+  readonly run: (send: (event: ServerSentEvent) => void, signal: AbortSignal) => Promise<void>;
+  readonly heartbeatMs?: number;
+  readonly stallMsMax?: number;
+}
+
+/**
+ * A reply of server-sent events. What the reader has not taken waits here, which an answer's own limits bound; a reader that takes nothing for
+ * `stallMsMax` is given up. Headers and heartbeats keep proxies from collecting or closing the stream.
+ */
+export function eventStream({
+  client,
+  run,
+  heartbeatMs = limits.streamHeartbeatMs,
+  stallMsMax = limits.streamStallMsMax,
+}: EventStreamOptions): Response {
+  const encoder = new TextEncoder();
+  const abandon = new AbortController();
+  const signal = AbortSignal.any([client, abandon.signal]);
+  let waiting = "";
+  let ended = false;
+  let wake: (() => void) | undefined;
+  let stall: NodeJS.Timeout | undefined;
+
+  const put = (text: string): void => {
+    waiting += text;
+    stall ??= setTimeout(() => abandon.abort(new DOMException("The reader takes nothing", "AbortError")), stallMsMax);
+    wake?.();
+  };
+  const body = new ReadableStream<Uint8Array>({
+    start() {
+      void run(({ event, data }) => put(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`), signal).finally(() => {
+        ended = true;
+        wake?.();
+      });
+      signal.addEventListener("abort", () => wake?.(), { once: true });
+    },
+    async pull(controller) {
+      while (waiting === "" && !ended && !signal.aborted) {
+        const timer = setTimeout(() => put(": still there\n\n"), heartbeatMs);
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        wake = undefined;
+        clearTimeout(timer);
+      }
+      clearTimeout(stall);
+      stall = undefined;
+      if (signal.aborted) return controller.error(signal.reason);
+      if (waiting !== "") controller.enqueue(encoder.encode(waiting));
+      else controller.close();
+      waiting = "";
+    },
+    cancel() {
+      clearTimeout(stall);
+      abandon.abort(new DOMException("The client left", "AbortError"));
+    },
+  });
+  return new Response(body, {
+    headers: {
+      "content-type": "text/event-stream; charset=utf-8",
+      "cache-control": "no-store, no-transform",
+      "x-accel-buffering": "no",
+    },
+  });
+}

@@ -1,0 +1,315 @@
+import { createServer, request as httpRequest, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import {
+  type ChunkRecord,
+  chunkIdOf,
+  documentIdOf,
+  HashEmbedder,
+  MemoryVectorStore,
+  type ProjectName,
+  parseProjectName,
+} from "@millrace/core";
+import type { Principal } from "@millrace/ledger";
+import { createLogger } from "@millrace/runtime";
+import { breaksAfter, llmChunk, llmScripts, refuses, type ScriptedLlm, says, startScriptedLlm } from "@millrace/testing";
+import { Hono } from "hono";
+import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
+import { Admission } from "../src/admission.ts";
+import { type AskRouteDeps, addAskRoutes } from "../src/ask/ask-routes.ts";
+import { ServedLanguageModel } from "../src/llm/language-model.ts";
+import { replyTo } from "../src/problem.ts";
+
+/** Questions over a real socket, answered by a scripted language model over another. */
+const project = parseProjectName("ask");
+const embedder = new HashEmbedder({ dimension: 64 });
+const store = new MemoryVectorStore(64);
+const logger = createLogger("test", "silent");
+const texts = {
+  "bees.md": "Honey bees dance to tell each other where the flowers are. The dance is called waggle dance.",
+  "tides.md": "The moon pulls the water of the oceans. Tides rise and fall twice a day.",
+};
+let llm: ScriptedLlm;
+let steps: string[];
+const closers: (() => Promise<unknown>)[] = [];
+
+type Json = Record<string, unknown>;
+interface Event {
+  readonly event: string;
+  readonly data: Json;
+}
+
+function model(options: { models?: readonly string[]; silenceMs?: number; totalMs?: number; baseUrl?: string } = {}): ServedLanguageModel {
+  const served = new ServedLanguageModel({
+    baseUrl: options.baseUrl ?? llm.baseUrl,
+    apiKey: "secret",
+    models: options.models ?? ["first"],
+    contextTokensMax: 8_192,
+    answerTokensMax: 256,
+    connectTimeoutMs: 500,
+    firstTokenTimeoutMs: options.silenceMs ?? 300,
+    totalTimeoutMs: options.totalMs ?? 1_500,
+    logger,
+  });
+  closers.push(() => served.close());
+  return served;
+}
+
+/** A service of its own, so that no breaker remembers another test. */
+async function serve(languageModel: ServedLanguageModel | undefined, scopes: Principal["scopes"] = ["read"]): Promise<string> {
+  const app = new Hono<{ Variables: { principal: Principal; project: ProjectName } }>();
+  app.use(async (context, next) => {
+    context.set("principal", { keyId: "k", project, scopes });
+    context.set("project", project);
+    await next();
+  });
+  const deps: AskRouteDeps = {
+    embedder,
+    store,
+    model: embedder,
+    ledger: { liveGenerations: async (_, ids) => new Map(ids.map((id) => [id, "g"])) },
+    spaces: { of: async () => undefined },
+    admission: new Admission(),
+    metrics: { observeStep: (step) => void steps.push(step) },
+    logger,
+    ...(languageModel === undefined ? {} : { languageModel }),
+  };
+  addAskRoutes(app, deps);
+  app.onError((error, context) => replyTo(error, context.req.path, logger));
+  const server: Server = createServer(getRequestListener(app.fetch));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  closers.push(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/v1/ask`;
+}
+
+async function post(url: string, body: unknown): Promise<{ status: number; body: Json }> {
+  const response = await fetch(url, { method: "POST", body: typeof body === "string" ? body : JSON.stringify(body) });
+  return { status: response.status, body: (await response.json()) as Json };
+}
+
+async function stream(url: string, question = "how do bees tell where flowers are"): Promise<{ headers: Headers; events: Event[] }> {
+  const response = await fetch(url, { method: "POST", body: JSON.stringify({ question, stream: true }) });
+  const field = (block: string, name: string): string => new RegExp(`^${name}: (.*)$`, "m").exec(block)?.[1] ?? "";
+  const blocks = (await response.text()).split("\n\n").filter((block) => block.startsWith("event:"));
+  return {
+    headers: response.headers,
+    events: blocks.map((block) => ({ event: field(block, "event"), data: JSON.parse(field(block, "data")) as Json })),
+  };
+}
+
+const spoken = (events: readonly Event[]): string =>
+  events.map(({ event, data }) => (event === "delta" ? String(data["text"]) : "")).join("");
+
+beforeAll(async () => {
+  llm = await startScriptedLlm();
+  const records = await Promise.all(
+    Object.entries(texts).map(async ([source, text]): Promise<ChunkRecord> => {
+      const documentId = documentIdOf(project, source);
+      const [vector = new Float32Array(64)] = await embedder.embed([text], AbortSignal.timeout(1_000));
+      return {
+        chunkId: chunkIdOf(project, documentId, "g", 0),
+        ...{ project, documentId, generation: "g", source, mediaType: "text/markdown", title: source, ingestedAt: 0, metadata: {}, vector },
+        chunk: { ordinal: 0, text, span: { start: 0, end: text.length }, tokens: 20, headings: [] },
+      };
+    }),
+  );
+  await store.upsert(records, AbortSignal.timeout(1_000));
+});
+afterAll(async () => {
+  for (const close of closers.reverse()) await close();
+  await llm.close();
+});
+beforeEach(() => {
+  steps = [];
+});
+
+const question = "how do bees tell where flowers are";
+const good = says("They dance [1][9]. See https://evil.example/x for more.");
+
+describe("an answer", () => {
+  it("is generated from numbered, fenced sources, and comes with its citations, checked", async () => {
+    llm.play(good);
+    const { status, body } = await post(await serve(model()), { question, trace: true });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({
+      object: "answer",
+      answer: "They dance [1]. See (link removed) for more.",
+      citations: [{ n: 1, source: "bees.md", page: null, quote: expect.stringContaining("dance") }],
+      mode: "generated",
+      reason: null,
+      truncated: false,
+      model: "first",
+      usage: { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 },
+    });
+    expect(Object.keys(body["timings_ms"] as Json)).toEqual(["retrieve", "generate"]);
+    expect(steps).toEqual(["retrieve", "generate"]);
+    const prompt = llm.requests[0]?.messages.map(({ content }) => content).join("\n") ?? "";
+    const nonce = /<<<SOURCE 1 ([0-9a-f]{16})>>>\nbees\.md\n\nHoney bees/.exec(prompt)?.[1];
+    expect(prompt).toContain(`<<<END 2 ${nonce}>>>`);
+    expect(prompt).toContain(question);
+  });
+
+  it("streams: its sources, its text with citations, its end", async () => {
+    llm.play(good);
+    const { headers, events } = await stream(await serve(model()));
+    expect(headers.get("content-type")).toContain("text/event-stream");
+    expect(headers.get("x-accel-buffering")).toBe("no");
+    expect(events[0]).toMatchObject({
+      event: "sources",
+      data: [
+        { n: 1, source: "bees.md" },
+        { n: 2, source: "tides.md" },
+      ],
+    });
+    expect(events.at(-1)?.event).toBe("done");
+    expect(spoken(events)).toBe(events.at(-1)?.data["answer"]);
+    expect(events.filter(({ event }) => event === "citation")).toMatchObject([{ data: { n: 1 } }]);
+    expect(events.filter(({ event }) => event === "delta").length).toBeGreaterThan(0);
+  });
+
+  it("is extractive without a model, says so, and is verbatim", async () => {
+    const { body } = await post(await serve(undefined), { question });
+    expect(body).toMatchObject({ mode: "extractive", reason: "llm_unset", model: null, usage: { total_tokens: 0 } });
+    expect(body["answer"]).toContain("Honey bees dance to tell each other where the flowers are. [1]");
+    const nothing = await post(await serve(undefined), { question, filter: { type: "eq", key: "source", value: "none" } });
+    expect(nothing.body).toMatchObject({ mode: "extractive", reason: "nothing_found", citations: [] });
+  });
+
+  it("is extractive when the model's server is away, and soon", async () => {
+    const url = await serve(model({ baseUrl: "http://127.0.0.1:9/v1" }));
+    expect((await post(url, { question })).body).toMatchObject({ mode: "extractive", reason: "llm_unavailable" });
+    const { events } = await stream(url);
+    expect(events.at(-1)).toMatchObject({ event: "done", data: { mode: "extractive" } });
+  });
+
+  it("is refused to a key that may not read, and to wrong requests", async () => {
+    expect(await post(await serve(undefined, ["ingest"]), { question })).toMatchObject({ status: 403, body: { code: "key.scope" } });
+    const url = await serve(undefined);
+    for (const [body, status, code] of [
+      ["{", 400, "request.malformed"],
+      [{}, 400, "ask.missing"],
+      [{ question: " " }, 400, "query.empty"],
+      [{ question, stream: "yes" }, 400, "ask.stream"],
+      [{ question, top_k: 0 }, 400, "query.top_k"],
+      [{ question: "x".repeat(100_000) }, 413, "request.too_large"],
+    ] as const) {
+      expect(await post(url, body)).toMatchObject({ status, body: { code } });
+    }
+  });
+});
+
+describe("a model that fails", () => {
+  it("is asked again before its first word, and then the next one is", async () => {
+    llm.play(refuses(500), good);
+    expect((await post(await serve(model()), { question })).body).toMatchObject({ mode: "generated", model: "first" });
+    llm.play(refuses(500), refuses(500), good);
+    const { body } = await post(await serve(model({ models: ["first", "second"] })), { question });
+    expect(body).toMatchObject({ mode: "generated", model: "second" });
+    expect(llm.requests.map(({ model: name }) => name)).toEqual(["first", "first", "second"]);
+  });
+
+  it("is waited for as long as it says, when that is short", async () => {
+    llm.play(refuses(429, { "retry-after": "0.4" }), good);
+    const url = await serve(model());
+    const startedAt = performance.now();
+    expect((await post(url, { question })).body).toMatchObject({ mode: "generated" });
+    expect(performance.now() - startedAt).toBeGreaterThanOrEqual(390);
+    llm.play(refuses(429, { "retry-after": "3600" }), good);
+    expect((await post(url, { question })).body).toMatchObject({ mode: "extractive" });
+    expect(llm.requests).toHaveLength(1);
+  });
+
+  it("is left alone after failures in a row", async () => {
+    llm.play(refuses(500));
+    const url = await serve(model());
+    for (let call = 0; call < 5; call++) expect((await post(url, { question })).body).toMatchObject({ mode: "extractive" });
+    expect(llm.requests).toHaveLength(3);
+  });
+
+  it("after its first word ends the stream with an error, never as if it were done", async () => {
+    llm.play(breaksAfter(llmChunk("Bees ") + llmChunk("dance ")));
+    const url = await serve(model());
+    const { events } = await stream(url);
+    expect(spoken(events)).toBe("Bees dance ");
+    expect(events.at(-1)).toMatchObject({ event: "error", data: { status: 503, code: "llm.cut" } });
+    expect(llm.requests).toHaveLength(1);
+    // Who reads the answer when it is whole never saw the words.
+    expect((await post(url, { question })).body).toMatchObject({ mode: "extractive", reason: "llm_unavailable" });
+  });
+
+  const names = Object.keys(llmScripts);
+  it(`ends every one of ${names.length} scripts in an answer or an error, in time, and leaves nothing open`, async () => {
+    expect(names.length).toBeGreaterThanOrEqual(30);
+    await Promise.all(
+      names.map(async (name) => {
+        const own = await startScriptedLlm();
+        const script = llmScripts[name];
+        if (script !== undefined) own.play(script);
+        const url = await serve(model({ baseUrl: own.baseUrl }));
+        const whole = await post(url, { question });
+        expect({ name, status: whole.status }).toEqual({ name, status: 200 });
+        const { mode, truncated } = whole.body;
+        const { events } = await stream(url);
+        expect(["done", "error"], name).toContain(events.at(-1)?.event);
+        expect(
+          events.filter(({ event }) => event === "done" || event === "error"),
+          name,
+        ).toHaveLength(1);
+        if (mode === "generated" && truncated === false) expect(name).toMatch(/huge|tool/);
+        await vi.waitFor(() => expect({ name, open: own.open }).toEqual({ name, open: 0 }), 3_000);
+        await own.close();
+      }),
+    );
+  }, 30_000);
+});
+
+describe("a client that leaves", () => {
+  /** Leaves `afterMs` after the request went out. */
+  const leave = (url: string, body: unknown, afterMs: number): Promise<void> =>
+    new Promise((resolve) => {
+      const call = httpRequest(url, { method: "POST" });
+      call.on("error", () => undefined).once("close", resolve);
+      call.on("response", (response) => response.on("error", () => undefined).resume());
+      call.end(JSON.stringify(body));
+      setTimeout(() => call.destroy(), afterMs);
+    });
+
+  it.each([
+    ["before the first word", "never answers", true],
+    ["in the middle", "falls silent in the middle", true],
+    ["while words come", "never ends", true],
+    ["while it waits for the whole answer", "falls silent in the middle", false],
+  ])("%s takes the model's work with it, within a second", async (_, name, streamed) => {
+    llm.play(llmScripts[name] ?? good);
+    const url = await serve(model({ silenceMs: 20_000, totalMs: 20_000 }));
+    const left = leave(url, { question, stream: streamed }, 300);
+    await vi.waitFor(() => expect(llm.open).toBe(1), 2_000);
+    await left;
+    await vi.waitFor(() => expect(llm.open).toBe(0), 1_000);
+  });
+
+  it("at random moments, many times, leaves nothing open and hurts nobody else", async () => {
+    const drips: Parameters<ScriptedLlm["play"]>[0] = (response) => {
+      response.writeHead(200, { "content-type": "text/event-stream" });
+      let left = 40;
+      const timer = setInterval(() => {
+        if (--left > 0) response.write(llmChunk("word "));
+        else response.end(`${llmChunk(" [1]", "stop")}data: [DONE]\n\n`);
+      }, 5);
+      response.once("close", () => clearInterval(timer));
+    };
+    const times = process.env["MILLRACE_ASK_DISCONNECTS"] === undefined ? 100 : Number(process.env["MILLRACE_ASK_DISCONNECTS"]);
+    llm.play(drips);
+    const url = await serve(model({ silenceMs: 5_000, totalMs: 20_000 }));
+    for (let done = 0; done < times; done += 20) {
+      const leaving = Array.from({ length: 20 }, (_, index) => leave(url, { question, stream: index % 4 !== 0 }, Math.random() * 260));
+      const stays = await stream(url);
+      expect(stays.events.at(-1)?.event).toBe("done");
+      await Promise.all(leaving);
+    }
+    await vi.waitFor(() => expect(llm.open).toBe(0), 2_000);
+  }, 120_000);
+});
