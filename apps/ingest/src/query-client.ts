@@ -18,7 +18,7 @@ export interface SearchReply {
 }
 
 /** Where the service is, and as whom it is asked. */
-export interface QueryService {
+interface QueryService {
   readonly url: string;
   readonly apiKey: string;
   readonly project: string;

@@ -67,7 +67,7 @@ export const environmentSchema = z.object({
   MILLRACE_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
 });
 
-export interface LlmConfig {
+interface LlmConfig {
   readonly baseUrl: string;
   readonly apiKey: string | undefined;
   /** In order of preference. */

@@ -87,7 +87,8 @@ export function refuses(status: number, headers: Record<string, string> = {}): L
 export function breaksAfter(text: string): LlmScript {
   return (response) => {
     begin(response);
-    response.write(text, () => response.destroy());
+    // A reset overtakes what was sent before it: what is to be read first gets a moment.
+    response.write(text, () => setTimeout(() => response.destroy(), 50));
   };
 }
 

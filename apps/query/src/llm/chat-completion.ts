@@ -72,13 +72,13 @@ export class ChatServer {
         watch.heard();
         const text = choice.delta?.content;
         if (typeof text === "string" && text !== "") {
+          onDelta(text.slice(0, limits.answerCharsMax - chars));
           chars += text.length;
-          onDelta(text);
         }
         if (choice.finish_reason === "content_filter")
           throw new MillraceError("llm.rejected", "The model's filter ended its answer", false);
         if (typeof choice.finish_reason === "string") finish = choice.finish_reason === "length" ? "length" : "stop";
-        if (chars > limits.answerCharsMax) {
+        if (chars >= limits.answerCharsMax) {
           finish = "length"; // leaving the loop closes the connection
           break;
         }
@@ -99,9 +99,13 @@ export class ChatServer {
     await this.#agent.destroy();
   }
 
-  /** No answer of sense has so many bytes: what a broken server sends without end must not be collected. */
+  /** Redirects are not followed: the key is for this server. No answer of sense has so many bytes: what a broken server sends without end must not be collected. */
   async #fetch(url: string | URL | Request, init?: RequestInit): Promise<Response> {
-    const response = (await undiciFetch(url as string, { ...(init as object), dispatcher: this.#agent })) as unknown as Response;
+    const response = (await undiciFetch(url as string, {
+      ...(init as object),
+      dispatcher: this.#agent,
+      redirect: "error",
+    })) as unknown as Response;
     if (response.body === null) return response;
     let bytes = 0;
     const counted = response.body.pipeThrough(

@@ -31,7 +31,7 @@ export interface Generation {
   readonly usage: Usage;
 }
 
-export interface Usage {
+interface Usage {
   readonly promptTokens: number;
   readonly completionTokens: number;
 }

@@ -5,9 +5,6 @@ export interface ChatMessage {
   readonly content: string;
 }
 
-/** Part of every answer's cache key: raise it when the words below change. */
-export const promptVersion = "1";
-
 /** Tokens of the instructions below with their frame, by `estimateTokens`, generously. */
 export const promptFrameTokens = 700;
 

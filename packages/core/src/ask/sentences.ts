@@ -19,7 +19,7 @@ export function contentWords(text: string): string[] {
 }
 
 /** A crude stem: enough to see "keys" in "key"; language models do the rest. */
-export function stem(word: string): string {
+function stem(word: string): string {
   return word.length <= 3 ? word : word.replace(/(?:ies)$/, "y").replace(/(?<=[\p{L}]{3})(?:ing|ed|es|s)$/u, "");
 }
 
