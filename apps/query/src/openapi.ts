@@ -95,6 +95,43 @@ const embeddingList = z
   })
   .openapi("EmbeddingList");
 
+const askRequest = searchRequest
+  .omit({ query: true, top_k: true })
+  .extend({
+    question: z.string().min(1).max(limits.queryCharsMax),
+    top_k: z.int().min(1).max(limits.topKMax).default(limits.askTopKDefault),
+    stream: z.boolean().default(false).openapi({ description: "Server-sent events: sources, delta, citation, then done or error." }),
+    trace: z.boolean().default(false).openapi({ description: "Tell how long each step took, in `timings_ms`." }),
+  })
+  .openapi("AskRequest");
+
+const citation = z
+  .object({
+    n: z.int(),
+    document_id: z.string(),
+    source: z.string(),
+    page: z.int().nullable(),
+    chunk_id: z.string(),
+    quote: z.string().openapi({ description: "Verbatim from the chunk." }),
+  })
+  .openapi("Citation");
+
+const answer = z
+  .object({
+    object: z.literal("answer"),
+    answer: z.string(),
+    citations: z.array(citation),
+    mode: z.enum(["generated", "extractive"]),
+    reason: z.enum(["llm_unset", "llm_unavailable", "nothing_found"]).nullable().openapi({ description: "Why it is extractive." }),
+    truncated: z.boolean(),
+    model: z.string().nullable(),
+    usage: z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() }),
+    cache: z.enum(["miss"]),
+    took_ms: z.number(),
+    timings_ms: z.record(z.string(), z.number()).optional(),
+  })
+  .openapi("Answer");
+
 const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
 
 const document = z
@@ -172,6 +209,24 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       413: problemOf("The body is too large"),
       429: problemOf("Too many searches of this project are waiting; `Retry-After` says when to come back"),
       503: problemOf("A dependency is away, or too many searches are waiting; never an empty answer"),
+    },
+  });
+  registry.registerPath({
+    method: "post",
+    path: "/v1/ask",
+    summary: "A question answered with sources",
+    security: [{ key: [] }],
+    request: { body: { required: true, content: { "application/json": { schema: askRequest } } } },
+    responses: {
+      200: {
+        description: "The answer, whole or as it comes",
+        content: { "application/json": { schema: answer }, "text/event-stream": { schema: z.string() } },
+      },
+      400: problemOf("The request is wrong"),
+      401: problemOf("No valid key"),
+      403: problemOf("The key may not read"),
+      413: problemOf("The body is too large"),
+      503: problemOf("A dependency is away; a language model that is only makes the answer extractive"),
     },
   });
   registry.registerPath({

@@ -1,10 +1,13 @@
 const segmenter = new Intl.Segmenter(undefined, { granularity: "sentence" });
 
-/** The sentences of a text, verbatim and trimmed; a line end that a paragraph or a list makes ends one too. */
+/** The sentences of a text, verbatim and trimmed. A line end ends one only where a paragraph, a heading or an item of a list begins. */
 export function sentencesOf(text: string): string[] {
   return text
     .split(/\n\s*\n|\n(?=\s*(?:[-*+#>|]|\d+[.)]\s))/)
-    .flatMap((block) => Array.from(segmenter.segment(block), ({ segment }) => segment.trim()))
+    .flatMap((block) =>
+      // To the segmenter any line end is the end of a paragraph; a space instead keeps the offsets.
+      Array.from(segmenter.segment(block.replaceAll("\n", " ")), ({ index, segment }) => block.slice(index, index + segment.length).trim()),
+    )
     .filter((sentence) => /[\p{L}\p{N}]/u.test(sentence));
 }
 
