@@ -21,7 +21,7 @@ import { bodyLimit } from "hono/body-limit";
 import type { Admission } from "../admission.ts";
 import type { QueryMetrics } from "../metrics.ts";
 import { problemOf, Refusal } from "../problem.ts";
-import { refuseBody } from "../search-endpoint.ts";
+import { bodyTooLarge } from "../search-endpoint.ts";
 import { answerJson, citationJson, sourceJson } from "./answer-json.ts";
 import { eventStream, type ServerSentEvent } from "./event-stream.ts";
 
@@ -38,11 +38,15 @@ export interface AskRouteDeps extends RetrieveDeps {
 
 type Env = { Variables: { principal: Principal; project: ProjectName } };
 
+function refuseLargeBody(): never {
+  throw bodyTooLarge();
+}
+
 /** `POST /v1/ask`, on an app that has authenticated the request. */
 export function addAskRoutes(app: Hono<Env>, deps: AskRouteDeps): void {
   let streams = 0;
 
-  app.post("/v1/ask", bodyLimit({ maxSize: limits.requestBodyBytesMax, onError: () => refuseBody() }), async (context) => {
+  app.post("/v1/ask", bodyLimit({ maxSize: limits.requestBodyBytesMax, onError: refuseLargeBody }), async (context) => {
     if (!context.get("principal").scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
     const body: unknown = await context.req.json().catch(() => {
       throw new InvalidInputError("request.malformed", "The body is not JSON");
