@@ -67,6 +67,7 @@ const text = (x, y, value, anchor = "start", colour = "#222") =>
 
 function svg(width, height, title, body) {
   const lines = [
+    `<title>${escaped(title)}</title>`,
     `<rect width="${width}" height="${height}" fill="#fff"/>`,
     `<text x="12" y="22" fill="#222" font-weight="bold" ${font}>${escaped(title)}</text>`,
     ...body,
