@@ -1,5 +1,5 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { limits, mediaTypes, searchModes } from "@millrace/core";
+import { limits, mediaTypes, scoreScales, searchModes } from "@millrace/core";
 import type { Env } from "hono";
 
 const problem = z
@@ -26,6 +26,8 @@ const filter = z
       "A comparison {type, key, value} or a compound {type: and|or, filters}. Keys: source, source_prefix, media_type, title, page, document_id, ingested_at, metadata.<name>.",
   });
 
+const scoreScale = `By mode. ${searchModes.map((mode) => `${mode}: ${scoreScales[mode].of}`).join("; ")}.`;
+
 const searchRequest = z
   .object({
     query: z.string().min(1).max(limits.queryCharsMax),
@@ -39,8 +41,32 @@ const searchRequest = z
       .optional()
       .openapi({ description: "How much each list counts in a hybrid search." }),
     filter: filter.optional(),
+    min_score: z
+      .number()
+      .optional()
+      .openapi({
+        description: `Hits below it are left out. ${scoreScale} Fused ranks say where a hit stood, not how well it fits: to cut off by relevance, use dense.`,
+      }),
+    group_by: z.literal("document").optional().openapi({ description: "The best hit of each document; top_k then counts documents." }),
+    group_size: z.int().min(1).max(limits.groupSizeMax).optional().openapi({
+      description:
+        "With group_by: hits of each document at most, as far as they are among the best of all; 1 without it. They stand together.",
+    }),
+    diversity: z.number().min(0).max(1).default(0).openapi({
+      description:
+        "Maximal marginal relevance: how much hits are to differ from those before them. Their order is then not that of the scores.",
+    }),
+    expand: z
+      .union([z.literal("section"), z.int().min(0).max(limits.neighboursMax)])
+      .default(0)
+      .openapi({
+        description: `What stands around each hit, in \`context\`: so many chunks before and after it, or its section, ${limits.sectionChunksMax} chunks before and after it at most.`,
+      }),
+    highlight: z.boolean().default(false).openapi({ description: "Tell in `highlights` what of each text matches words of the query." }),
   })
   .openapi("SearchRequest");
+
+const span = z.object({ start: z.int(), end: z.int() });
 
 const standing = z.object({ rank: z.int().min(1), score: z.number() }).openapi("Standing");
 
@@ -55,14 +81,22 @@ const searchHit = z
     title: z.string(),
     ingested_at: z.string(),
     text: z.string(),
-    span: z.object({ start: z.int(), end: z.int() }).openapi({ description: "UTF-16 offsets in the parsed document." }),
-    score: z.number().openapi({
-      description: "By mode. dense: cosine similarity; keyword: BM25, open-ended; hybrid: fused ranks, 1 = first in both lists.",
-    }),
+    span: span.openapi({ description: "UTF-16 offsets in the parsed document." }),
+    score: z.number().openapi({ description: scoreScale }),
     standings: z
       .object({ dense: standing.nullable(), keyword: standing.nullable() })
       .openapi({ description: "Where the hit stood in each list before they were fused; null: not in it." }),
     metadata: z.record(z.string(), z.unknown()),
+    highlights: z.array(span).optional().openapi({ description: "UTF-16 offsets in `text`, in order, without overlaps." }),
+    context: z
+      .object({
+        text: z.string(),
+        span: span.openapi({ description: "UTF-16 offsets in the parsed document; the hit begins at the difference of both starts." }),
+        first_ordinal: z.int(),
+        last_ordinal: z.int(),
+        cut: z.boolean().openapi({ description: "The section goes on beyond this." }),
+      })
+      .optional(),
   })
   .openapi("SearchHit");
 
@@ -96,7 +130,7 @@ const embeddingList = z
   .openapi("EmbeddingList");
 
 const askRequest = searchRequest
-  .omit({ query: true, top_k: true })
+  .omit({ query: true, top_k: true, expand: true, highlight: true })
   .extend({
     question: z.string().min(1).max(limits.queryCharsMax),
     top_k: z.int().min(1).max(limits.topKMax).default(limits.askTopKDefault),
@@ -131,48 +165,6 @@ const answer = z
     timings_ms: z.record(z.string(), z.number()).optional(),
   })
   .openapi("Answer");
-
-const chatRequest = z
-  .object({
-    model: z.string().optional().openapi({ description: "Echoed; the service answers with its own." }),
-    messages: z
-      .array(
-        z.object({
-          role: z.enum(["system", "developer", "user", "assistant"]),
-          content: z.union([z.string(), z.array(z.object({ type: z.literal("text"), text: z.string() }))]),
-        }),
-      )
-      .min(1)
-      .max(limits.chatMessagesMax)
-      .openapi({ description: "The last of the user is the question, those before it are the conversation." }),
-    stream: z.boolean().default(false),
-    stream_options: z.object({ include_usage: z.boolean() }).optional(),
-    max_completion_tokens: z.int().min(1).optional(),
-    millrace: searchRequest.omit({ query: true }).partial().optional(),
-  })
-  .openapi("ChatRequest");
-
-const chatCompletion = z
-  .object({
-    id: z.string(),
-    object: z.literal("chat.completion"),
-    created: z.int(),
-    model: z.string(),
-    choices: z.array(
-      z.object({
-        index: z.int(),
-        message: z.object({ role: z.literal("assistant"), content: z.string() }),
-        finish_reason: z.enum(["stop", "length"]),
-      }),
-    ),
-    usage: answer.shape.usage,
-    millrace: answer.pick({ citations: true, mode: true, reason: true, model: true, took_ms: true }),
-  })
-  .openapi("ChatCompletion");
-
-const openAiError = z
-  .object({ error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string() }) })
-  .openapi("OpenAiError");
 
 const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
 
@@ -269,38 +261,6 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       403: problemOf("The key may not read"),
       413: problemOf("The body is too large"),
       503: problemOf("A dependency is away; a language model that is only makes the answer extractive"),
-    },
-  });
-  const openAiErrorOf = (description: string) => ({ description, content: { "application/json": { schema: openAiError } } });
-  registry.registerPath({
-    method: "post",
-    path: "/v1/chat/completions",
-    summary: "A question answered with sources, in OpenAI's form",
-    security: [{ key: [] }],
-    request: { body: { required: true, content: { "application/json": { schema: chatRequest } } } },
-    responses: {
-      200: {
-        description: "The answer, whole or in chunks; `data: [DONE]` ends them",
-        content: { "application/json": { schema: chatCompletion }, "text/event-stream": { schema: z.string() } },
-      },
-      400: openAiErrorOf("The request is wrong, or asks for something else than text"),
-      401: openAiErrorOf("No valid key"),
-      403: openAiErrorOf("The key may not read"),
-      413: openAiErrorOf("The body is too large"),
-      503: openAiErrorOf("A dependency is away"),
-    },
-  });
-  registry.registerPath({
-    method: "get",
-    path: "/v1/models",
-    summary: "The models that a chat may name: any will do",
-    security: [{ key: [] }],
-    responses: {
-      200: {
-        description: "A list",
-        content: { "application/json": { schema: z.object({ object: z.literal("list"), data: z.array(z.object({ id: z.string() })) }) } },
-      },
-      401: openAiErrorOf("No valid key"),
     },
   });
   registry.registerPath({

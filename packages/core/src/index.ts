@@ -31,6 +31,7 @@ export {
   MillraceError,
   type MillraceErrorOptions,
 } from "./errors.ts";
+export type { HitContext } from "./expand.ts";
 export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, parseFilter } from "./filter.ts";
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";
@@ -55,6 +56,7 @@ export type { FusionWeights, RankedHit, Standing } from "./rank.ts";
 export { HashEmbedder } from "./reference/hash-embedder.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";
-export { type RetrieveDeps, retrieve } from "./retrieve.ts";
-export { parseSearchRequest, type SearchMode, type SearchRequest, searchModes } from "./search-request.ts";
+export { type RetrieveDeps, retrieve, type SearchHit } from "./retrieve.ts";
+export { type SearchMode, scoreScales, searchModes } from "./search-mode.ts";
+export { parseSearchRequest, type SearchRequest } from "./search-request.ts";
 export { checkVector, indexedTerms, type StoredChunk, toStoredChunk } from "./stored-chunk.ts";

@@ -43,6 +43,15 @@ export const limits = {
   topKMax: 200,
   /** Hits of each of the two searches that are fused, at least. */
   candidatesMin: 100,
+  /** Hits of one document, where documents are grouped. */
+  groupSizeMax: 20,
+  /** Hits that differ are chosen one after another, from twice as many: beyond this it would hold up other searches. */
+  diverseTopKMax: 100,
+  /** Chunks before and after a hit on request, and those that its section may have there. */
+  neighboursMax: 10,
+  sectionChunksMax: 8,
+  /** Chunks read around all hits of one search. */
+  expandedChunksMax: 1_000,
   filterDepthMax: 8,
   filterConditionsMax: 64,
   /** Values in all conditions of one filter together. */
@@ -78,9 +87,6 @@ export const limits = {
   epochHoldMs: 1_000,
   /** Sources that an answer is made from, unless the request says another number. */
   askTopKDefault: 8,
-  /** Of a chat in OpenAI's form, with the whole conversation in every request. */
-  chatBodyBytesMax: 1024 * 1024,
-  chatMessagesMax: 512,
   /** Of the passage that a citation quotes. */
   quoteCharsMax: 300,
   /** A model's answer ends here, whatever it goes on to say. */

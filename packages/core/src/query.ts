@@ -1,8 +1,7 @@
 import { searchCacheKey } from "./cache-key.ts";
 import { type SpaceIdentity, spaceMismatch } from "./embedding-space.ts";
 import type { ProjectName } from "./project.ts";
-import type { RankedHit } from "./rank.ts";
-import { type RetrieveDeps, retrieve } from "./retrieve.ts";
+import { type RetrieveDeps, retrieve, type SearchHit } from "./retrieve.ts";
 import type { SearchRequest } from "./search-request.ts";
 
 export interface SearchDeps extends RetrieveDeps {
@@ -18,7 +17,7 @@ export interface SearchDeps extends RetrieveDeps {
     ): Promise<CachedAnswer>;
   };
   /** What an answer looks like on the wire; called on misses only, so that a hit costs neither parsing nor serialising. */
-  readonly serialise: (hits: readonly RankedHit[]) => Uint8Array;
+  readonly serialise: (hits: readonly SearchHit[]) => Uint8Array;
 }
 
 export interface CachedAnswer {

@@ -1,42 +1,105 @@
+import { diversify } from "./diversify.ts";
+import type { Span } from "./document.ts";
 import { InvalidInputError, isMillraceError } from "./errors.ts";
+import { contextsOf, type HitContext } from "./expand.ts";
+import { groupByDocument } from "./group.ts";
+import { highlighter } from "./highlight.ts";
 import { limits } from "./limits.ts";
+import { type LiveHitsRequest, type Liveness, liveHits } from "./live-hits.ts";
 import type { Embedder, StoredHit, VectorStore } from "./ports.ts";
-import type { ProjectName } from "./project.ts";
-import { byScore, fuse, type RankedHit } from "./rank.ts";
+import { fuse, type RankedHit } from "./rank.ts";
 import type { SearchRequest } from "./search-request.ts";
 
 export interface RetrieveDeps {
   readonly embedder: Embedder;
-  readonly store: Pick<VectorStore, "search" | "searchKeywords">;
-  readonly ledger: {
-    liveGenerations(project: ProjectName, documentIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
-  };
+  readonly store: Pick<VectorStore, "search" | "searchKeywords" | "vectors" | "read">;
+  readonly ledger: Liveness;
+}
+
+/** A hit with what the request asked for beside it. */
+export interface SearchHit extends RankedHit {
+  readonly context?: HitContext;
+  /** Ranges of `text` that match words of the query. */
+  readonly highlights?: readonly Span[];
 }
 
 /**
- * The live hits of a search, best first: those of the mode's list, or of both lists fused. The lists are fused here and not by the store, so that both hold live
+ * Answers a request: candidates → minimal score → groups → diversity → best `topK` → what stands around them. Without options a group is one hit, and the
+ * order is that of the scores.
+ */
+export async function retrieve(request: SearchRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<SearchHit[]> {
+  const { groupSize, minScore = Number.NEGATIVE_INFINITY } = request;
+  const candidates = (await rankedCandidates(request, deps, signal)).filter((hit) => hit.score >= minScore);
+  const groups = groupSize === undefined ? candidates.map((hit) => [hit]) : groupByDocument(candidates, groupSize);
+  const hits = (await chosenGroups(groups, request, deps, signal)).flat();
+  return withSurroundings(hits, request, deps, signal);
+}
+
+/**
+ * The live hits of the mode's list, or of both lists fused, best first. The lists are fused here and not by the store, so that both hold live
  * hits only, a rank means the same on every store, and every score can be explained.
  */
-export async function retrieve(request: SearchRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<RankedHit[]> {
-  const { mode, topK, weights } = request;
-  const depth = mode === "hybrid" ? Math.max(topK, limits.candidatesMin) : topK;
+async function rankedCandidates(request: SearchRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<RankedHit[]> {
+  const { project, filter, mode, topK, weights, groupSize, minScore, diversity } = request;
+  const wanted = diversity === undefined ? topK : 2 * topK;
+  const isChoice = mode === "hybrid" || groupSize !== undefined || diversity !== undefined;
+  const list: LiveHitsRequest = {
+    project,
+    count: isChoice ? Math.max(wanted, limits.candidatesMin) : topK,
+    ...(filter === undefined ? {} : { filter }),
+    ...(groupSize === undefined ? {} : { groups: { count: wanted, size: groupSize } }),
+    // Of one list of two, a score says nothing about the fused one.
+    ...(minScore === undefined || mode === "hybrid" ? {} : { minScore }),
+  };
   // The words need not wait for the vector.
   const [dense, keyword] = await Promise.all([
-    mode === "keyword" ? [] : denseHits(request, depth, deps, signal),
-    mode === "dense" ? [] : keywordHits(request, depth, deps, signal),
+    mode === "keyword" ? [] : denseHits(request.query, list, deps, signal),
+    mode === "dense" ? [] : liveHits(list, deps.ledger, (rows) => deps.store.searchKeywords({ ...rows, text: request.query }, signal)),
   ]);
-  const ranked =
-    mode === "hybrid" ? fuse({ dense, keyword }, weights) : [...withStanding("dense", dense), ...withStanding("keyword", keyword)];
-  return ranked.slice(0, topK);
+  return mode === "hybrid" ? fuse({ dense, keyword }, weights) : [...withStanding("dense", dense), ...withStanding("keyword", keyword)];
 }
 
-async function denseHits(request: SearchRequest, count: number, deps: RetrieveDeps, signal: AbortSignal): Promise<StoredHit[]> {
-  const vector = await embedQuery(request.query, deps.embedder, signal);
-  return liveHits(request, count, deps, (rows) => deps.store.search({ ...rows, vector }, signal));
+async function denseHits(query: string, list: LiveHitsRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<StoredHit[]> {
+  const vector = await embedQuery(query, deps.embedder, signal);
+  return liveHits(list, deps.ledger, (rows) => deps.store.search({ ...rows, vector }, signal));
 }
 
-function keywordHits(request: SearchRequest, count: number, deps: RetrieveDeps, signal: AbortSignal): Promise<StoredHit[]> {
-  return liveHits(request, count, deps, (rows) => deps.store.searchKeywords({ ...rows, text: request.query }, signal));
+async function chosenGroups(
+  groups: readonly RankedHit[][],
+  { project, topK, diversity }: SearchRequest,
+  { store }: RetrieveDeps,
+  signal: AbortSignal,
+): Promise<RankedHit[][]> {
+  if (diversity === undefined || groups.length < 2) return groups.slice(0, topK);
+  const among = groups.slice(0, Math.max(2 * topK, limits.candidatesMin));
+  // A group is compared by its best hit.
+  const heads = among.flatMap(([head]) => head ?? []);
+  const rows = await store.vectors(
+    project,
+    heads.map(({ chunkId }) => chunkId),
+    signal,
+  );
+  const vectors = new Map(rows.map(({ chunkId, vector }) => [chunkId, vector]));
+  const candidates = heads.map(({ chunkId, score }) => ({ score, vector: vectors.get(chunkId) }));
+  return diversify(candidates, diversity, topK).flatMap((index) => [among[index] ?? []]);
+}
+
+async function withSurroundings(
+  hits: readonly RankedHit[],
+  { project, query, expand, highlight }: SearchRequest,
+  { store }: RetrieveDeps,
+  signal: AbortSignal,
+): Promise<SearchHit[]> {
+  const contexts = expand === undefined || hits.length === 0 ? undefined : await contextsOf(project, hits, expand, store, signal);
+  const highlightsOf = highlight === undefined ? undefined : highlighter(query);
+  return hits.map((hit) => {
+    const context = contexts?.get(hit.chunkId);
+    return {
+      ...hit,
+      ...(context === undefined ? {} : { context }),
+      ...(highlightsOf === undefined ? {} : { highlights: highlightsOf(hit.text) }),
+    };
+  });
 }
 
 async function embedQuery(query: string, embedder: Embedder, signal: AbortSignal): Promise<Float32Array> {
@@ -53,31 +116,6 @@ async function embedQuery(query: string, embedder: Embedder, signal: AbortSignal
         hint: 'Shorten it: nothing is cut off silently. The mode "keyword" has no such limit.',
       },
     );
-  }
-}
-
-/** Rows fetched beyond those asked for at first, for those that turn out to be of replaced or deleted documents. */
-const spareRows = 10;
-/** Milvus returns no more rows than this to one search. */
-const fetchMax = 16_384;
-
-type Rows = Pick<Parameters<VectorStore["search"]>[0], "project" | "limit" | "filter">;
-
-/**
- * Only hits of the generation that the ledger calls live are answers: a replaced or deleted document is gone at once, whatever the store still has. Where that
- * leaves too few, more are fetched until there are enough or the store has no more.
- */
-async function liveHits(
-  { project, filter }: SearchRequest,
-  count: number,
-  { ledger }: RetrieveDeps,
-  searchStore: (rows: Rows) => Promise<StoredHit[]>,
-): Promise<StoredHit[]> {
-  for (let limit = count + spareRows; ; limit = Math.min(limit * 4, fetchMax)) {
-    const rows = await searchStore({ project, limit, ...(filter === undefined ? {} : { filter }) });
-    const live = await ledger.liveGenerations(project, [...new Set(rows.map((row) => row.documentId))]);
-    const hits = rows.filter((row) => row.project === project && live.get(row.documentId) === row.generation);
-    if (hits.length >= count || rows.length < limit || limit >= fetchMax) return hits.sort(byScore).slice(0, count);
   }
 }
 

@@ -4,12 +4,11 @@ import { type Filter, parseFilter } from "./filter.ts";
 import { limits } from "./limits.ts";
 import type { ProjectName } from "./project.ts";
 import { defaultWeights, type FusionWeights } from "./rank.ts";
-
-export const searchModes = ["hybrid", "dense", "keyword"] as const;
-export type SearchMode = (typeof searchModes)[number];
+import { type SearchMode, searchModes } from "./search-mode.ts";
+import { parseSearchOptions, type SearchOptions } from "./search-options.ts";
 
 /** A search that has been checked. Every field of it is part of the cache key. */
-export interface SearchRequest {
+export interface SearchRequest extends SearchOptions {
   readonly project: ProjectName;
   /** Normalised, 1 to `queryCharsMax` characters. */
   readonly query: string;
@@ -22,18 +21,22 @@ export interface SearchRequest {
 
 /**
  * Checks a request from outside.
- * @throws InvalidInputError `query.missing`, `query.empty`, `query.too_long`, `query.top_k`, `query.mode`, `query.weights`, `filter.invalid`
+ * @throws InvalidInputError `query.missing`, `query.empty`, `query.too_long`, `query.top_k`, `query.mode`, `query.weights`, `filter.invalid`, and as `parseSearchOptions`
  */
 export function parseSearchRequest(project: ProjectName, body: unknown): SearchRequest {
   const fields = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
   const filter = fields["filter"] ?? undefined;
+  const query = parseQuery(fields["query"]);
+  const topK = parseTopK(fields["top_k"] ?? limits.topKDefault);
+  const mode = parseMode(fields["mode"] ?? "hybrid");
   return {
     project,
-    query: parseQuery(fields["query"]),
-    topK: parseTopK(fields["top_k"] ?? limits.topKDefault),
-    mode: parseMode(fields["mode"] ?? "hybrid"),
+    query,
+    topK,
+    mode,
     weights: parseWeights(fields["weights"] ?? defaultWeights),
     ...(filter === undefined ? {} : { filter: parseFilter(filter) }),
+    ...parseSearchOptions(fields, mode, topK),
   };
 }
 

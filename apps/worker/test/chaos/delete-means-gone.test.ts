@@ -148,6 +148,8 @@ test("control: without the ledger's word on each hit, and without the epoch in t
       return rows as StoredHit[];
     },
     searchKeywords: async () => [],
+    vectors: async () => [],
+    read: async () => [],
   };
   expect((await storm(credulous, noCache, listening)).stale).toBeGreaterThan(0);
   const frozenEpoch: SearchDeps["ledger"] = {
