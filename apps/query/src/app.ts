@@ -2,8 +2,11 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import { type LanguageModel, limits, type ProjectName, type VectorStore } from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
 import { bodyLimit } from "hono/body-limit";
-import { type AskRouteDeps, addAskRoutes } from "./ask/ask-routes.ts";
+import { Answering, type AnsweringDeps } from "./ask/answering.ts";
+import { addAskRoutes } from "./ask/ask-routes.ts";
 import { authenticate, projectOf } from "./authenticate.ts";
+import { addChatRoutes } from "./chat/chat-routes.ts";
+import { openAiReplyTo, speaksOpenAi } from "./chat/openai-error.ts";
 import { addDocumentRoutes, type DocumentDeps } from "./documents.ts";
 import { addEmbeddingRoute } from "./embeddings.ts";
 import type { QueryMetrics } from "./metrics.ts";
@@ -21,7 +24,7 @@ export interface AppDeps extends SearchEndpointDeps {
     readonly check: (signal: AbortSignal) => Promise<unknown>;
   }[];
   /** Answers /v1/embeddings itself, past the cache of query vectors. */
-  readonly model: Parameters<typeof addEmbeddingRoute>[1] & AskRouteDeps["model"];
+  readonly model: Parameters<typeof addEmbeddingRoute>[1] & AnsweringDeps["model"];
   readonly documents: Omit<DocumentDeps, "store">;
   /** Undefined: questions are answered with sentences of the sources. */
   readonly languageModel?: LanguageModel;
@@ -90,7 +93,9 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     },
   );
 
-  addAskRoutes(app, deps);
+  const answering = new Answering(deps);
+  addAskRoutes(app, answering);
+  addChatRoutes(app, answering);
   addEmbeddingRoute(app, deps.model);
   addDocumentRoutes(app, { ...deps.documents, store: deps.store });
 
@@ -100,6 +105,6 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
       context.req.path,
     ),
   );
-  app.onError((error, context) => replyTo(error, context.req.path, deps.logger));
+  app.onError((error, { req: { path } }) => (speaksOpenAi(path) ? openAiReplyTo : replyTo)(error, path, deps.logger));
   return app;
 }

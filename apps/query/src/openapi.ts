@@ -166,6 +166,48 @@ const answer = z
   })
   .openapi("Answer");
 
+const chatRequest = z
+  .object({
+    model: z.string().optional().openapi({ description: "Echoed; the service answers with its own." }),
+    messages: z
+      .array(
+        z.object({
+          role: z.enum(["system", "developer", "user", "assistant"]),
+          content: z.union([z.string(), z.array(z.object({ type: z.literal("text"), text: z.string() }))]),
+        }),
+      )
+      .min(1)
+      .max(limits.chatMessagesMax)
+      .openapi({ description: "The last of the user is the question, those before it are the conversation." }),
+    stream: z.boolean().default(false),
+    stream_options: z.object({ include_usage: z.boolean() }).optional(),
+    max_completion_tokens: z.int().min(1).optional(),
+    millrace: searchRequest.omit({ query: true }).partial().optional(),
+  })
+  .openapi("ChatRequest");
+
+const chatCompletion = z
+  .object({
+    id: z.string(),
+    object: z.literal("chat.completion"),
+    created: z.int(),
+    model: z.string(),
+    choices: z.array(
+      z.object({
+        index: z.int(),
+        message: z.object({ role: z.literal("assistant"), content: z.string() }),
+        finish_reason: z.enum(["stop", "length"]),
+      }),
+    ),
+    usage: answer.shape.usage,
+    millrace: answer.pick({ citations: true, mode: true, reason: true, model: true, took_ms: true }),
+  })
+  .openapi("ChatCompletion");
+
+const openAiError = z
+  .object({ error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string() }) })
+  .openapi("OpenAiError");
+
 const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
 
 const document = z
@@ -261,6 +303,38 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       403: problemOf("The key may not read"),
       413: problemOf("The body is too large"),
       503: problemOf("A dependency is away; a language model that is only makes the answer extractive"),
+    },
+  });
+  const openAiErrorOf = (description: string) => ({ description, content: { "application/json": { schema: openAiError } } });
+  registry.registerPath({
+    method: "post",
+    path: "/v1/chat/completions",
+    summary: "A question answered with sources, in OpenAI's form",
+    security: [{ key: [] }],
+    request: { body: { required: true, content: { "application/json": { schema: chatRequest } } } },
+    responses: {
+      200: {
+        description: "The answer, whole or in chunks; `data: [DONE]` ends them",
+        content: { "application/json": { schema: chatCompletion }, "text/event-stream": { schema: z.string() } },
+      },
+      400: openAiErrorOf("The request is wrong, or asks for something else than text"),
+      401: openAiErrorOf("No valid key"),
+      403: openAiErrorOf("The key may not read"),
+      413: openAiErrorOf("The body is too large"),
+      503: openAiErrorOf("A dependency is away"),
+    },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/models",
+    summary: "The models that a chat may name: any will do",
+    security: [{ key: [] }],
+    responses: {
+      200: {
+        description: "A list",
+        content: { "application/json": { schema: z.object({ object: z.literal("list"), data: z.array(z.object({ id: z.string() })) }) } },
+      },
+      401: openAiErrorOf("No valid key"),
     },
   });
   registry.registerPath({

@@ -9,6 +9,10 @@ export class Refusal extends Error {
   readonly code: string;
   readonly hint: string | undefined;
   readonly retryAfterSeconds: number | undefined;
+  /** For the reply, beside those that follow from the status. */
+  readonly headers: Readonly<Record<string, string>> = {};
+  /** Further members of the problem details. */
+  readonly extensions: Readonly<Record<string, unknown>> = {};
 
   constructor(status: number, code: string, message: string, hint?: string, retryAfter?: number) {
     super(message);
@@ -36,13 +40,19 @@ function statusOf({ code, retryable, name }: MillraceError): number {
 
 /** The reply to a request that failed, noted in the log where the fault is ours. */
 export function replyTo(error: unknown, path: string, logger: Logger): Response {
+  return problemResponse(notedProblemOf(error, path, logger), path);
+}
+
+/** The problem of a request that failed, noted in the log where the fault is ours. */
+export function notedProblemOf(error: unknown, path: string, logger: Logger): Refusal {
   const problem = problemOf(error);
   if (problem.status >= 500) logger.error({ err: error, code: isMillraceError(error) ? error.code : undefined, path }, "request.failed");
-  return problemResponse(problem, path);
+  return problem;
 }
 
 /** RFC 9457 problem details, with `code` and `hint` as extensions. */
-export function problemResponse({ status, code, message, hint, retryAfterSeconds: retryAfter }: Refusal, instance: string): Response {
+export function problemResponse(problem: Refusal, instance: string): Response {
+  const { status, code, message, hint, extensions } = problem;
   const body = {
     type: `urn:millrace:problem:${code}`,
     title: titles[status] ?? "Error",
@@ -51,11 +61,20 @@ export function problemResponse({ status, code, message, hint, retryAfterSeconds
     code,
     ...(hint === undefined ? {} : { hint }),
     instance,
+    ...extensions,
   };
-  const headers: Record<string, string> = { "content-type": "application/problem+json", "cache-control": "no-store" };
-  if (status === 401) headers["www-authenticate"] = 'Bearer realm="millrace"';
-  if (retryAfter !== undefined) headers["retry-after"] = String(retryAfter);
-  return new Response(JSON.stringify(body), { status, headers });
+  return new Response(JSON.stringify(body), { status, headers: headersOf(problem, "application/problem+json") });
+}
+
+/** The headers of a refusal, in whatever form its body is. */
+export function headersOf({ status, headers, retryAfterSeconds: retryAfter }: Refusal, contentType: string): Record<string, string> {
+  return {
+    "content-type": contentType,
+    "cache-control": "no-store",
+    ...(status === 401 ? { "www-authenticate": 'Bearer realm="millrace"' } : {}),
+    ...(retryAfter === undefined ? {} : { "retry-after": String(retryAfter) }),
+    ...headers,
+  };
 }
 
 const titles: Readonly<Record<number, string>> = {

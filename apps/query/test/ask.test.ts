@@ -18,7 +18,8 @@ import { breaksAfter, llmChunk, llmScripts, refuses, type ScriptedLlm, says, sta
 import { Hono } from "hono";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Admission } from "../src/admission.ts";
-import { type AskRouteDeps, addAskRoutes } from "../src/ask/ask-routes.ts";
+import { Answering, type AnsweringDeps } from "../src/ask/answering.ts";
+import { addAskRoutes } from "../src/ask/ask-routes.ts";
 import { ServedLanguageModel } from "../src/llm/language-model.ts";
 import { replyTo } from "../src/problem.ts";
 
@@ -65,7 +66,7 @@ async function serve(languageModel: ServedLanguageModel | undefined, scopes: Pri
     context.set("project", project);
     await next();
   });
-  const deps: AskRouteDeps = {
+  const deps: AnsweringDeps = {
     embedder,
     store,
     model: embedder,
@@ -76,7 +77,7 @@ async function serve(languageModel: ServedLanguageModel | undefined, scopes: Pri
     logger,
     ...(languageModel === undefined ? {} : { languageModel }),
   };
-  addAskRoutes(app, deps);
+  addAskRoutes(app, new Answering(deps));
   app.onError((error, context) => replyTo(error, context.req.path, logger));
   const server: Server = createServer(getRequestListener(app.fetch));
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

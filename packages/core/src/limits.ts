@@ -87,6 +87,9 @@ export const limits = {
   epochHoldMs: 1_000,
   /** Sources that an answer is made from, unless the request says another number. */
   askTopKDefault: 8,
+  /** Of a chat in OpenAI's form, with the whole conversation in every request. */
+  chatBodyBytesMax: 1024 * 1024,
+  chatMessagesMax: 512,
   /** Of the passage that a citation quotes. */
   quoteCharsMax: 300,
   /** A model's answer ends here, whatever it goes on to say. */

@@ -4,7 +4,6 @@ type Json = Readonly<Record<string, unknown>>;
 
 /** The answer as it goes over the wire. `timings_ms` where they were asked for. */
 export function answerJson(answer: Answer, tookMs: number, timings: Readonly<Record<string, number>> | undefined): Json {
-  const { promptTokens, completionTokens } = answer.usage;
   return {
     object: "answer",
     answer: answer.answer,
@@ -13,11 +12,15 @@ export function answerJson(answer: Answer, tookMs: number, timings: Readonly<Rec
     reason: answer.reason ?? null,
     truncated: answer.truncated,
     model: answer.model ?? null,
-    usage: { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens },
+    usage: usageJson(answer.usage),
     cache: "miss",
     took_ms: tookMs,
     ...(timings === undefined ? {} : { timings_ms: timings }),
   };
+}
+
+export function usageJson({ promptTokens, completionTokens }: Answer["usage"]): Json {
+  return { prompt_tokens: promptTokens, completion_tokens: completionTokens, total_tokens: promptTokens + completionTokens };
 }
 
 export function citationJson({ n, documentId, source, page, chunkId, quote }: Citation): Json {

@@ -1,7 +1,9 @@
 import { limits } from "@millrace/core";
 
 export interface ServerSentEvent {
-  readonly event: string;
+  /** Undefined: an event without a name, as OpenAI's streams are made of. */
+  readonly event?: string;
+  /** Text goes as it is, anything else as JSON. */
   readonly data: unknown;
 }
 
@@ -39,7 +41,7 @@ export function eventStream({
   };
   const body = new ReadableStream<Uint8Array>({
     start() {
-      void run(({ event, data }) => put(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`), signal).finally(() => {
+      void run((event) => put(blockOf(event)), signal).finally(() => {
         ended = true;
         wake?.();
       });
@@ -73,4 +75,8 @@ export function eventStream({
       "x-accel-buffering": "no",
     },
   });
+}
+
+function blockOf({ event, data }: ServerSentEvent): string {
+  return `${event === undefined ? "" : `event: ${event}\n`}data: ${typeof data === "string" ? data : JSON.stringify(data)}\n\n`;
 }

@@ -5,6 +5,7 @@ import type { EmbedPurpose, StoredHit } from "../ports.ts";
 import type { ProjectName } from "../project.ts";
 import { parseSearchRequest, type SearchRequest } from "../search-request.ts";
 import { AnswerFilter, type Citation, type FilteredText } from "./answer-filter.ts";
+import { boundConversation } from "./conversation.ts";
 import { extractAnswer } from "./extractive.ts";
 import { buildPrompt, type ChatMessage, promptFrameTokens } from "./prompt.ts";
 import { type AnswerSource, selectSources } from "./source.ts";
@@ -15,6 +16,10 @@ export interface AskRequest {
   readonly search: SearchRequest;
   /** Whether somebody reads the answer while it comes: then what was said cannot be taken back. */
   readonly stream: boolean;
+  /** What was said before the question, oldest first; the model is shown as much of it as its window has room for. */
+  readonly conversation?: readonly ChatMessage[];
+  /** Of the answer, where it should be shorter than the model's own limit. */
+  readonly answerTokensMax?: number;
 }
 
 export interface GenerationRequest {
@@ -83,7 +88,8 @@ export async function ask(request: AskRequest, deps: AskDeps, emit: (event: AskE
   const { search, stream } = request;
   const { model } = deps;
   const hits = await deps.step("retrieve", () => deps.retrieve(search, signal));
-  const sources = selectSources(hits, sourceTokensMax(search.query, model));
+  const conversation = model === undefined ? [] : boundConversation(request.conversation ?? [], conversationTokensMax(model));
+  const sources = selectSources(hits, sourceTokensMax(search.query, conversation, model));
   emit({ type: "sources", sources });
   const extract = (reason: "llm_unset" | "llm_unavailable"): Promise<Answer> =>
     deps.step("extract", () => extractive(search.query, sources, reason, deps, emit, signal));
@@ -91,7 +97,7 @@ export async function ask(request: AskRequest, deps: AskDeps, emit: (event: AskE
 
   const filter = new AnswerFilter(sources, randomBytes(8).toString("hex"));
   try {
-    return await deps.step("generate", () => generated(search.query, sources, model, filter, emit, signal));
+    return await deps.step("generate", () => generated({ ...request, conversation }, sources, model, filter, emit, signal));
   } catch (error) {
     signal.throwIfAborted();
     if (!isMillraceError(error) || (stream && filter.text !== "")) throw error;
@@ -100,7 +106,7 @@ export async function ask(request: AskRequest, deps: AskDeps, emit: (event: AskE
 }
 
 async function generated(
-  question: string,
+  { search, conversation, answerTokensMax = Number.POSITIVE_INFINITY }: AskRequest,
   sources: readonly AnswerSource[],
   model: LanguageModel,
   filter: AnswerFilter,
@@ -109,8 +115,8 @@ async function generated(
 ): Promise<Answer> {
   const generation = await model.generate(
     {
-      messages: buildPrompt(question, sources, filter.nonce),
-      tokensMax: model.answerTokensMax,
+      messages: buildPrompt(search.query, sources, filter.nonce, conversation),
+      tokensMax: Math.min(answerTokensMax, model.answerTokensMax),
       onDelta: (text) => emitText(filter.push(text), emit),
     },
     signal,
@@ -155,10 +161,18 @@ function emitText({ text, citations }: FilteredText, emit: (event: AskEvent) => 
   for (const citation of citations) emit({ type: "citation", citation });
 }
 
+/** Sources matter more than what was said before: they are what answers are made from. */
+const conversationShareMax = 0.25;
+
+function conversationTokensMax({ contextTokensMax, answerTokensMax }: LanguageModel): number {
+  return Math.floor((contextTokensMax - answerTokensMax - promptFrameTokens) * conversationShareMax);
+}
+
 /** What the model's window has left for sources; without a model, as many as it likes. */
-function sourceTokensMax(question: string, model: LanguageModel | undefined): number {
+function sourceTokensMax(question: string, conversation: readonly ChatMessage[], model: LanguageModel | undefined): number {
   if (model === undefined) return Number.POSITIVE_INFINITY;
-  return model.contextTokensMax - model.answerTokensMax - promptFrameTokens - estimateTokens(question);
+  const said = conversation.reduce((sum, { content }) => sum + estimateTokens(content), 0);
+  return model.contextTokensMax - model.answerTokensMax - promptFrameTokens - estimateTokens(question) - said;
 }
 
 /**

@@ -1,0 +1,123 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { getRequestListener } from "@hono/node-server";
+import { AnswerCache, CacheRedis } from "@millrace/cache";
+import {
+  chunkIdOf,
+  contentHashOf,
+  HashEmbedder,
+  type LanguageModel,
+  MemoryVectorStore,
+  type ProjectName,
+  parseProjectName,
+} from "@millrace/core";
+import { ApiKeys, Ledger, type Scope } from "@millrace/ledger";
+import { Producer } from "@millrace/queue";
+import { connectRedis, createLogger, FileBlobStore, newApiKeyText } from "@millrace/runtime";
+import { startRedis } from "@millrace/testing";
+import { Admission } from "../src/admission.ts";
+import { type AppDeps, createApp } from "../src/app.ts";
+import { IdempotencyKeys } from "../src/idempotency.ts";
+import { createDirectSearch, searchPath } from "../src/search-endpoint.ts";
+
+/** The whole HTTP service in this process, on a real socket: keys, ledger and caches are real, vectors come from hashes, rows lie in memory. */
+export interface TestService {
+  readonly url: string;
+  /** A new key of a project; without one an admin's. */
+  newKey(project?: string, scopes?: readonly Scope[]): Promise<string>;
+  /** Makes a document live that has one chunk per text. */
+  put(project: string, source: string, ...texts: string[]): Promise<string>;
+  close(): Promise<void>;
+}
+
+const dimension = 64;
+const signal = new AbortController().signal;
+
+export async function startService(options: { readonly languageModel?: LanguageModel } = {}): Promise<TestService> {
+  const servers = [await startRedis(), await startRedis()];
+  const [queueRedis, cacheRedis] = [
+    connectRedis(servers[0]?.url ?? "", "service", () => undefined),
+    connectRedis(servers[1]?.url ?? "", "cache", () => undefined),
+  ];
+  await new Promise((resolve) => cacheRedis.once("ready", resolve));
+  const home = await mkdtemp(join(tmpdir(), "millrace-service-"));
+  const embedder = new HashEmbedder({ dimension });
+  const store = new MemoryVectorStore(dimension);
+  const ledger = new Ledger(queueRedis);
+  const keys = new ApiKeys(queueRedis);
+  const producer = new Producer(queueRedis);
+  const deps: AppDeps = {
+    embedder,
+    model: Object.assign(embedder, { countTokens: async (texts: readonly string[]) => texts.map(({ length }) => length) }),
+    spaces: { of: async () => undefined },
+    store,
+    cache: new AnswerCache({ redis: new CacheRedis(cacheRedis), memoryBytesMax: 1_000_000, ttlSeconds: 60, emptyTtlSeconds: 60 }),
+    admission: new Admission(),
+    keys,
+    logger: createLogger("test", "silent"),
+    ledger,
+    documents: {
+      ledger,
+      producer,
+      blobs: new FileBlobStore(home),
+      idempotency: new IdempotencyKeys(queueRedis),
+      fingerprint: "test",
+      claimSpace: async () => undefined,
+      documentBytesMax: 1_000_000,
+      queueBytesMax: 1_000_000,
+    },
+    metrics: { contentType: "text/plain", render: async () => "", observeStep: () => undefined, startRequest: () => () => undefined },
+    probes: [],
+    ...options,
+  };
+  const directSearch = createDirectSearch(deps);
+  const others = getRequestListener(createApp(deps).fetch);
+  const server = createServer((request, response) => {
+    if (request.method === "POST" && request.url === searchPath) directSearch(request, response);
+    else void others(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async newKey(project, scopes = ["read"]) {
+      const key = newApiKeyText();
+      await keys.register(key, { scopes, label: "test", ...(project === undefined ? {} : { project: parseProjectName(project) }) });
+      return key;
+    },
+    async put(name, source, ...texts) {
+      const project: ProjectName = parseProjectName(name);
+      const about = { contentHash: contentHashOf(Buffer.from(texts.join("\n"))), fingerprint: "test", mediaType: "text/markdown" } as const;
+      const { documentId, generation } = await ledger.plan({ ...about, project, source, bytes: 1, origin: "test", ingestId: "test" });
+      const ref = { project, documentId, generation };
+      await ledger.begin(ref, "run");
+      const vectors = await embedder.embed(texts, signal);
+      let start = 0;
+      const records = texts.map((text, ordinal) => {
+        const span = { start, end: start + text.length };
+        start = span.end + 1;
+        return {
+          ...{ ...ref, source, mediaType: about.mediaType, title: source, ingestedAt: 0, metadata: {} },
+          chunkId: chunkIdOf(project, documentId, generation, ordinal),
+          vector: vectors[ordinal] ?? new Float32Array(dimension),
+          chunk: { ordinal, text, span, tokens: 20, headings: [] },
+        };
+      });
+      await store.upsert(records, signal);
+      await ledger.switchLive(ref, { chunks: texts.length, tokens: 20 * texts.length, title: source, metadata: {}, timings: {} });
+      return documentId;
+    },
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await producer.close();
+      queueRedis.disconnect();
+      cacheRedis.disconnect();
+      for (const each of servers) await each.stop();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
