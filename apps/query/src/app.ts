@@ -12,7 +12,8 @@ import { addEmbeddingRoute } from "./embeddings.ts";
 import type { QueryMetrics } from "./metrics.ts";
 import { describeApi } from "./openapi.ts";
 import { problemResponse, Refusal, replyTo } from "./problem.ts";
-import { answerSearch, bodyTooLarge, type SearchEndpointDeps, searchHeaders, searchPath } from "./search-endpoint.ts";
+import type { Quotas } from "./quota/quotas.ts";
+import { answerSearch, bodyTooLarge, type SearchEndpointDeps, searchPath } from "./search-endpoint.ts";
 
 export interface AppDeps extends SearchEndpointDeps {
   readonly store: VectorStore;
@@ -26,6 +27,7 @@ export interface AppDeps extends SearchEndpointDeps {
   /** Answers /v1/embeddings itself, past the cache of query vectors. */
   readonly model: Parameters<typeof addEmbeddingRoute>[1] & AnsweringDeps["model"];
   readonly documents: Omit<DocumentDeps, "store">;
+  readonly quotas: Quotas;
   /** Undefined: questions are answered with sentences of the sources. */
   readonly languageModel?: LanguageModel;
 }
@@ -88,8 +90,9 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     async (context) => {
       const body = await context.req.text();
       const call = { authorization: context.req.header("authorization"), project: context.req.header("x-millrace-project"), body };
-      const [start, hits, end] = await answerSearch(call, deps, context.req.raw.signal);
-      return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, searchHeaders);
+      const { headers, parts } = await answerSearch(call, deps, context.req.raw.signal);
+      const [start, hits, end] = parts;
+      return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, headers);
     },
   );
 

@@ -22,6 +22,8 @@ import { type AppDeps, createApp } from "./app.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { ServedLanguageModel } from "./llm/language-model.ts";
 import { createMetrics } from "./metrics.ts";
+import { Quotas } from "./quota/quotas.ts";
+import { RedisQuotaStore } from "./quota/redis-quota-store.ts";
 import { createDirectSearch, searchPath } from "./search-endpoint.ts";
 
 const config = loadConfig();
@@ -82,6 +84,8 @@ async function start(): Promise<void> {
   lifecycle.onClose("producer", () => producer.close());
   const spaces = new EmbeddingSpaces(queueRedis);
   const admission = new Admission();
+  const quotas = new Quotas(new RedisQuotaStore(queueRedis), config.quotas, logger);
+  lifecycle.onClose("quotas", () => quotas.close());
   const languageModel = config.llm === undefined ? undefined : new ServedLanguageModel({ ...config.llm, logger });
   if (languageModel !== undefined) lifecycle.onClose("language model", () => languageModel.close());
   const deps: AppDeps = {
@@ -91,6 +95,7 @@ async function start(): Promise<void> {
     store,
     cache: answers,
     admission,
+    quotas,
     ...(languageModel === undefined ? {} : { languageModel }),
     keys,
     logger,
@@ -105,7 +110,7 @@ async function start(): Promise<void> {
       documentBytesMax: config.documentBytesMax,
       queueBytesMax: config.queueBytesMax,
     },
-    metrics: createMetrics({ answers, embedder, cache, embedding: batchingEmbedder, store, admission }),
+    metrics: createMetrics({ answers, embedder, cache, embedding: batchingEmbedder, store, admission, quotas }),
     probes: [
       { name: "queue redis", optional: false, check: () => queueRedis.ping() },
       { name: "milvus", optional: false, check: (signal) => store.ready(signal) },

@@ -3,6 +3,7 @@ import type { BatchingEmbedder } from "@millrace/embedding";
 import type { MilvusVectorStore } from "@millrace/vector-store";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Admission } from "./admission.ts";
+import type { Quotas } from "./quota/quotas.ts";
 
 export interface QueryMetrics {
   readonly contentType: string;
@@ -21,6 +22,7 @@ export interface WatchedParts {
   readonly embedding: BatchingEmbedder;
   readonly store: MilvusVectorStore;
   readonly admission: Admission;
+  readonly quotas: Quotas;
 }
 
 /** Prometheus metrics of the query service; event-loop delay and memory come with the default ones. No ids in labels. */
@@ -64,7 +66,7 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
       },
     });
   };
-  const { answers, embedder, cache, embedding, store, admission } = watched;
+  const { answers, embedder, cache, embedding, store, admission, quotas } = watched;
   const byLevel = ({ memoryHits, redisHits, misses }: AnswerCache["counts"]) => ({ memory: memoryHits, redis: redisHits, none: misses });
   counted("millrace_search_cache_lookups_total", "Searches by the cache level that answered; none: a miss.", "level", () =>
     byLevel(answers.counts),
@@ -94,6 +96,10 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
   counted("millrace_search_refused_total", "Searches refused because too many waited.", "reason", () => ({
     overloaded: admission.counts.overloaded,
     project: admission.counts.projectOverloaded,
+  }));
+  counted("millrace_quota_refused_total", "Requests that a quota did not allow.", "unit", () => ({ ...quotas.refused }));
+  counted("millrace_quota_redis_failures_total", "Calls about quotas that Redis did not answer.", "kind", () => ({
+    command: quotas.failures,
   }));
   measured("millrace_searches_running", "Searches being computed.", () => admission.running);
   measured("millrace_searches_waiting", "Searches waiting to be computed.", () => admission.waiting);

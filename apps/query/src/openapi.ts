@@ -129,6 +129,12 @@ const embeddingList = z
   })
   .openapi("EmbeddingList");
 
+/** As draft-ietf-httpapi-ratelimit-headers has them. */
+const quotaHeaders = z.object({
+  "RateLimit-Policy": z.string().openapi({ description: 'The quotas that count: `"key-requests";q=6000;w=60, …`' }),
+  RateLimit: z.string().openapi({ description: 'What is left of each, and the seconds until more is: `"key-requests";r=5999;t=60, …`' }),
+});
+
 const askRequest = searchRequest
   .omit({ query: true, top_k: true, expand: true, highlight: true })
   .extend({
@@ -283,7 +289,7 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       403: problemOf("The key may not read"),
       404: problemOf("No such project for this key"),
       413: problemOf("The body is too large"),
-      429: problemOf("Too many searches of this project are waiting; `Retry-After` says when to come back"),
+      429: problemOf("Too many searches of this project are waiting, or a quota is used up; `Retry-After` says when to come back"),
       503: problemOf("A dependency is away, or too many searches are waiting; never an empty answer"),
     },
   });
@@ -296,12 +302,14 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
     responses: {
       200: {
         description: "The answer, whole or as it comes",
+        headers: quotaHeaders,
         content: { "application/json": { schema: answer }, "text/event-stream": { schema: z.string() } },
       },
       400: problemOf("The request is wrong"),
       401: problemOf("No valid key"),
       403: problemOf("The key may not read"),
       413: problemOf("The body is too large"),
+      429: problemOf("A quota is used up: `RateLimit` tells the state of all, `Retry-After` when to come back"),
       503: problemOf("A dependency is away; a language model that is only makes the answer extractive"),
     },
   });
@@ -315,12 +323,14 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
     responses: {
       200: {
         description: "The answer, whole or in chunks; `data: [DONE]` ends them",
+        headers: quotaHeaders,
         content: { "application/json": { schema: chatCompletion }, "text/event-stream": { schema: z.string() } },
       },
       400: openAiErrorOf("The request is wrong, or asks for something else than text"),
       401: openAiErrorOf("No valid key"),
       403: openAiErrorOf("The key may not read"),
       413: openAiErrorOf("The body is too large"),
+      429: openAiErrorOf("A quota is used up"),
       503: openAiErrorOf("A dependency is away"),
     },
   });

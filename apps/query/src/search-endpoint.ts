@@ -5,11 +5,13 @@ import type { Admission } from "./admission.ts";
 import { authenticate, type KeyVerifier, projectOf } from "./authenticate.ts";
 import type { QueryMetrics } from "./metrics.ts";
 import { Refusal, replyTo } from "./problem.ts";
+import type { Quotas } from "./quota/quotas.ts";
 import { serialiseHits } from "./serialise-hits.ts";
 
 export interface SearchEndpointDeps extends Omit<SearchDeps, "serialise"> {
   readonly keys: KeyVerifier;
   readonly admission: Admission;
+  readonly quotas: Pick<Quotas, "admitSearch">;
   readonly logger: Logger;
   readonly requestTimeoutMs?: number;
 }
@@ -21,30 +23,38 @@ export interface SearchCall {
   readonly body: string;
 }
 
-export const searchPath = "/v1/search";
-export const searchHeaders = { "content-type": "application/json", "cache-control": "no-store" } as const;
+export interface SearchReply {
+  readonly headers: Readonly<Record<string, string>>;
+  /** The body in its parts. The hits among them are the bytes that were cached: a hit costs neither parsing nor serialising, nor a copy. */
+  readonly parts: readonly [string, Uint8Array, string];
+}
 
-/**
- * The parts of the reply's body. The hits among them are the bytes that were cached: a hit costs neither parsing nor serialising, nor a copy.
- * @throws Refusal, MillraceError, to be made a problem of
- */
-export async function answerSearch(
-  call: SearchCall,
-  deps: SearchEndpointDeps,
-  signal: AbortSignal,
-): Promise<readonly [string, Uint8Array, string]> {
+export const searchPath = "/v1/search";
+const searchHeaders = { "content-type": "application/json", "cache-control": "no-store" } as const;
+
+/** @throws Refusal, MillraceError, to be made a problem of */
+export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, signal: AbortSignal): Promise<SearchReply> {
   const startedAt = performance.now();
   const principal = await authenticate(deps.keys, call.authorization);
   const project = projectOf(principal, call.project);
   if (!principal.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
   const request = parseSearchRequest(project, parseJson(call.body));
-  // Only what has to be computed needs a place.
+  // Where searches have a quota, Redis is asked for it together with the epoch.
+  const admitted = deps.quotas.admitSearch({ keyId: principal.keyId, project });
+  admitted?.catch(() => undefined); // awaited below, unless the epoch cannot be read
   const cache: SearchDeps["cache"] = {
-    answer: (key, compute, own) => deps.cache.answer(key, (shared) => deps.admission.run(project, () => compute(shared), shared), own),
+    async answer(key, compute, own) {
+      if (admitted !== undefined) await admitted;
+      // Only what has to be computed needs a place.
+      return deps.cache.answer(key, (shared) => deps.admission.run(project, () => compute(shared), shared), own);
+    },
   };
   const answer = await search(request, { ...deps, cache, serialise: serialiseHits }, signal);
   const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
-  return ['{"object":"search_results","data":', answer.serialisedHits, `,"cache":"${answer.cache}","took_ms":${tookMs}}`];
+  return {
+    headers: admitted === undefined ? searchHeaders : { ...searchHeaders, ...(await admitted) },
+    parts: ['{"object":"search_results","data":', answer.serialisedHits, `,"cache":"${answer.cache}","took_ms":${tookMs}}`],
+  };
 }
 
 export function bodyTooLarge(): Refusal {
@@ -87,9 +97,9 @@ export function createDirectSearch(deps: DirectSearchDeps): (request: IncomingMe
     const { authorization, "x-millrace-project": project } = request.headers;
     readBody(request)
       .then((body) => answerSearch({ authorization, project: typeof project === "string" ? project : undefined, body }, deps, abort.signal))
-      .then(([start, hits, end]) => {
+      .then(({ headers, parts: [start, hits, end] }) => {
         // What is not the hits is ASCII: as many bytes as characters.
-        response.writeHead(200, { ...searchHeaders, "content-length": start.length + hits.byteLength + end.length });
+        response.writeHead(200, { ...headers, "content-length": start.length + hits.byteLength + end.length });
         response.write(start);
         response.write(hits);
         response.end(end);

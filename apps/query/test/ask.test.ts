@@ -22,6 +22,9 @@ import { Answering, type AnsweringDeps } from "../src/ask/answering.ts";
 import { addAskRoutes } from "../src/ask/ask-routes.ts";
 import { ServedLanguageModel } from "../src/llm/language-model.ts";
 import { replyTo } from "../src/problem.ts";
+import { LocalQuotaStore } from "../src/quota/local-quota-store.ts";
+import { Quotas } from "../src/quota/quotas.ts";
+import { noQuotas } from "./service.ts";
 
 /** Questions over a real socket, answered by a scripted language model over another. */
 const project = parseProjectName("ask");
@@ -73,6 +76,7 @@ async function serve(languageModel: ServedLanguageModel | undefined, scopes: Pri
     ledger: { liveGenerations: async (_, ids) => new Map(ids.map((id) => [id, "g"])) },
     spaces: { of: async () => undefined },
     admission: new Admission(),
+    quotas: new Quotas(new LocalQuotaStore(), noQuotas, logger),
     metrics: { observeStep: (step) => void steps.push(step) },
     logger,
     ...(languageModel === undefined ? {} : { languageModel }),

@@ -42,6 +42,7 @@ beforeAll(async () => {
     cache: new AnswerCache({ redis: new CacheRedis(cacheConnection), memoryBytesMax: 1_000_000, ttlSeconds: 60, emptyTtlSeconds: 60 }),
     keys,
     admission: new Admission({ runningMax: 1, waitingMax: 3, waitingPerProjectMax: 2 }),
+    quotas: { admitSearch: () => undefined },
     logger: createLogger("test", "silent"),
     metrics: {
       contentType: "",

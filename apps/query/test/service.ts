@@ -16,11 +16,13 @@ import {
 } from "@millrace/core";
 import { ApiKeys, Ledger, type Scope } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
-import { connectRedis, createLogger, FileBlobStore, newApiKeyText } from "@millrace/runtime";
+import { connectRedis, createLogger, FileBlobStore, newApiKeyText, type QuotaConfig } from "@millrace/runtime";
 import { startRedis } from "@millrace/testing";
 import { Admission } from "../src/admission.ts";
 import { type AppDeps, createApp } from "../src/app.ts";
 import { IdempotencyKeys } from "../src/idempotency.ts";
+import { Quotas } from "../src/quota/quotas.ts";
+import { RedisQuotaStore } from "../src/quota/redis-quota-store.ts";
 import { createDirectSearch, searchPath } from "../src/search-endpoint.ts";
 
 /** The whole HTTP service in this process, on a real socket: keys, ledger and caches are real, vectors come from hashes, rows lie in memory. */
@@ -36,7 +38,17 @@ export interface TestService {
 const dimension = 64;
 const signal = new AbortController().signal;
 
-export async function startService(options: { readonly languageModel?: LanguageModel } = {}): Promise<TestService> {
+export const noQuotas: QuotaConfig = {
+  key: { requests: 0, tokens: 0, streams: 0, searches: 0 },
+  project: { requests: 0, tokens: 0, streams: 0, searches: 0 },
+};
+
+interface ServiceOptions {
+  readonly languageModel?: LanguageModel;
+  readonly quotas?: QuotaConfig;
+}
+
+export async function startService({ languageModel, quotas: quotaConfig = noQuotas }: ServiceOptions = {}): Promise<TestService> {
   const servers = [await startRedis(), await startRedis()];
   const [queueRedis, cacheRedis] = [
     connectRedis(servers[0]?.url ?? "", "service", () => undefined),
@@ -49,6 +61,8 @@ export async function startService(options: { readonly languageModel?: LanguageM
   const ledger = new Ledger(queueRedis);
   const keys = new ApiKeys(queueRedis);
   const producer = new Producer(queueRedis);
+  const logger = createLogger("test", "silent");
+  const quotas = new Quotas(new RedisQuotaStore(queueRedis), quotaConfig, logger);
   const deps: AppDeps = {
     embedder,
     model: Object.assign(embedder, { countTokens: async (texts: readonly string[]) => texts.map(({ length }) => length) }),
@@ -57,7 +71,7 @@ export async function startService(options: { readonly languageModel?: LanguageM
     cache: new AnswerCache({ redis: new CacheRedis(cacheRedis), memoryBytesMax: 1_000_000, ttlSeconds: 60, emptyTtlSeconds: 60 }),
     admission: new Admission(),
     keys,
-    logger: createLogger("test", "silent"),
+    logger,
     ledger,
     documents: {
       ledger,
@@ -71,7 +85,8 @@ export async function startService(options: { readonly languageModel?: LanguageM
     },
     metrics: { contentType: "text/plain", render: async () => "", observeStep: () => undefined, startRequest: () => () => undefined },
     probes: [],
-    ...options,
+    quotas,
+    ...(languageModel === undefined ? {} : { languageModel }),
   };
   const directSearch = createDirectSearch(deps);
   const others = getRequestListener(createApp(deps).fetch);
@@ -113,6 +128,7 @@ export async function startService(options: { readonly languageModel?: LanguageM
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
+      quotas.close();
       await producer.close();
       queueRedis.disconnect();
       cacheRedis.disconnect();

@@ -87,6 +87,13 @@ export const limits = {
   epochHoldMs: 1_000,
   /** Sources that an answer is made from, unless the request says another number. */
   askTopKDefault: 8,
+  /** Of a key and of a project, in any minute and at a time; 0: no quota. Far above what people ask, and below what a runaway program costs. */
+  quotaKey: { requests: 6_000, tokens: 1_000_000, streams: 256, searches: 0 },
+  quotaProject: { requests: 12_000, tokens: 4_000_000, streams: 512, searches: 0 },
+  /** A stream of a process that was killed counts for so long. */
+  streamLeaseMs: 30_000,
+  /** Of every quota, what one process allows by a count of its own while Redis is away: four processes together still allow no more than it. */
+  quotaLocalShare: 0.25,
   /** Of a chat in OpenAI's form, with the whole conversation in every request. */
   chatBodyBytesMax: 1024 * 1024,
   chatMessagesMax: 512,

@@ -20,6 +20,12 @@ describe("configuration", () => {
     expect(() => loadConfig(wrong)).toThrow(/MILLRACE_PORT[\s\S]*MILLRACE_MODEL_DTYPE[\s\S]*MILLRACE_WORKERS/);
   });
 
+  it("refuses a quota of tokens that no question could meet", () => {
+    const llm = { LLM_BASE_URL: "http://127.0.0.1:1/v1", LLM_MODEL: "m" };
+    expect(() => loadConfig({ ...llm, MILLRACE_QUOTA_KEY_TOKENS: "8000" })).toThrow(/MILLRACE_QUOTA_KEY_TOKENS/);
+    expect(loadConfig({ ...llm, MILLRACE_QUOTA_KEY_TOKENS: "0" }).quotas.key.tokens).toBe(0);
+  });
+
   it("refuses an overlap that leaves no room for new text", () => {
     expect(() => loadConfig({ MILLRACE_CHUNK_TOKENS_MAX: "100", MILLRACE_CHUNK_TOKENS_OVERLAP: "60" })).toThrow(/OVERLAP/);
   });

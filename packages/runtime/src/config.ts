@@ -9,6 +9,7 @@ import { type EmbedderConfig, parseEmbedderConfig } from "./embedder-config.ts";
  * receives plain values. `.env.example` is tested against this schema.
  */
 const port = z.coerce.number().int().min(0).max(65_535);
+const quota = z.coerce.number().int().min(0);
 const optionalText = z
   .string()
   .optional()
@@ -64,6 +65,15 @@ export const environmentSchema = z.object({
   LLM_CONNECT_TIMEOUT_MS: z.coerce.number().int().min(10).default(limits.llmConnectTimeoutMs),
   LLM_FIRST_TOKEN_TIMEOUT_MS: z.coerce.number().int().min(10).default(limits.llmFirstTokenTimeoutMs),
   LLM_TOTAL_TIMEOUT_MS: z.coerce.number().int().min(10).default(limits.llmTotalTimeoutMs),
+  /** Questions and their model's tokens in any minute, streams at a time; searches in any minute. 0: no quota. */
+  MILLRACE_QUOTA_KEY_REQUESTS: quota.default(limits.quotaKey.requests),
+  MILLRACE_QUOTA_KEY_TOKENS: quota.default(limits.quotaKey.tokens),
+  MILLRACE_QUOTA_KEY_STREAMS: quota.default(limits.quotaKey.streams),
+  MILLRACE_QUOTA_KEY_SEARCHES: quota.default(limits.quotaKey.searches),
+  MILLRACE_QUOTA_PROJECT_REQUESTS: quota.default(limits.quotaProject.requests),
+  MILLRACE_QUOTA_PROJECT_TOKENS: quota.default(limits.quotaProject.tokens),
+  MILLRACE_QUOTA_PROJECT_STREAMS: quota.default(limits.quotaProject.streams),
+  MILLRACE_QUOTA_PROJECT_SEARCHES: quota.default(limits.quotaProject.searches),
   MILLRACE_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
 });
 
@@ -77,6 +87,23 @@ interface LlmConfig {
   readonly connectTimeoutMs: number;
   readonly firstTokenTimeoutMs: number;
   readonly totalTimeoutMs: number;
+}
+
+interface QuotaAmounts {
+  /** Questions in any minute. */
+  readonly requests: number;
+  /** Tokens of the language model in any minute. */
+  readonly tokens: number;
+  /** Answers that are being streamed at a time. */
+  readonly streams: number;
+  /** Searches in any minute. */
+  readonly searches: number;
+}
+
+/** 0: no quota. */
+export interface QuotaConfig {
+  readonly key: QuotaAmounts;
+  readonly project: QuotaAmounts;
 }
 
 export interface Config {
@@ -113,6 +140,7 @@ export interface Config {
   readonly searchCacheTtlSeconds: number;
   /** Undefined: answers are extractive. */
   readonly llm: LlmConfig | undefined;
+  readonly quotas: QuotaConfig;
   readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
 }
 
@@ -164,7 +192,31 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     },
     searchCacheTtlSeconds: e.MILLRACE_SEARCH_CACHE_TTL_SECONDS,
     llm: llmOf(e),
+    quotas: quotasOf(e),
     logLevel: e.MILLRACE_LOG_LEVEL,
+  };
+}
+
+/** @throws ConfigError `config.invalid` where a quota could never be met */
+function quotasOf(e: z.infer<typeof environmentSchema>): QuotaConfig {
+  for (const name of ["MILLRACE_QUOTA_KEY_TOKENS", "MILLRACE_QUOTA_PROJECT_TOKENS"] as const) {
+    if (e.LLM_MODEL !== undefined && e[name] > 0 && e[name] < e.LLM_CONTEXT_TOKENS) {
+      throw new ConfigError("config.invalid", `${name} is less than one question may need (LLM_CONTEXT_TOKENS)`);
+    }
+  }
+  return {
+    key: {
+      requests: e.MILLRACE_QUOTA_KEY_REQUESTS,
+      tokens: e.MILLRACE_QUOTA_KEY_TOKENS,
+      streams: e.MILLRACE_QUOTA_KEY_STREAMS,
+      searches: e.MILLRACE_QUOTA_KEY_SEARCHES,
+    },
+    project: {
+      requests: e.MILLRACE_QUOTA_PROJECT_REQUESTS,
+      tokens: e.MILLRACE_QUOTA_PROJECT_TOKENS,
+      streams: e.MILLRACE_QUOTA_PROJECT_STREAMS,
+      searches: e.MILLRACE_QUOTA_PROJECT_SEARCHES,
+    },
   };
 }
 

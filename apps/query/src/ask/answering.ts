@@ -17,11 +17,14 @@ import type { Logger } from "@millrace/runtime";
 import type { Admission } from "../admission.ts";
 import type { QueryMetrics } from "../metrics.ts";
 import { problemOf, Refusal } from "../problem.ts";
+import type { Caller } from "../quota/quota-policy.ts";
+import type { QuestionTicket, Quotas } from "../quota/quotas.ts";
 import { eventStream, type ServerSentEvent } from "./event-stream.ts";
 
 export interface AnsweringDeps extends RetrieveDeps {
   readonly spaces: SearchDeps["spaces"];
   readonly admission: Admission;
+  readonly quotas: Quotas;
   readonly metrics: Pick<QueryMetrics, "observeStep">;
   readonly logger: Logger;
   /** Embeds sentences for extractive answers, past the cache of query vectors. */
@@ -38,6 +41,7 @@ export interface TimedAnswer {
 }
 
 interface StreamOptions {
+  readonly ticket: QuestionTicket;
   /** Aborts when the client has left. */
   readonly client: AbortSignal;
   readonly run: (send: (event: ServerSentEvent) => void, signal: AbortSignal) => Promise<void>;
@@ -54,16 +58,22 @@ export class Answering {
     this.#deps = deps;
   }
 
-  /** @throws as `ask` does; Refusal where too many wait */
-  async answer(request: AskRequest, emit: (event: AskEvent) => void, signal: AbortSignal): Promise<TimedAnswer> {
+  /** Lets a question in, before anything of its answer is sent. @throws QuotaRefusal 429 */
+  admit(caller: Caller, { stream }: AskRequest): Promise<QuestionTicket> {
+    return this.#deps.quotas.admitQuestion(caller, { stream });
+  }
+
+  /** @throws as `ask` does; Refusal where too many wait; QuotaRefusal where the tokens are used up */
+  async answer(request: AskRequest, ticket: QuestionTicket, emit: (event: AskEvent) => void, signal: AbortSignal): Promise<TimedAnswer> {
     const deps = this.#deps;
     const startedAt = performance.now();
     const timings: Record<string, number> = {};
     const { project } = request.search;
+    const model = deps.languageModel === undefined ? undefined : ticket.metered(deps.languageModel);
     const answer = await ask(
       request,
       {
-        model: deps.languageModel,
+        model,
         embed: (texts, purpose, own) =>
           purpose === "query" ? deps.embedder.embed(texts, own, purpose) : deps.model.embed(texts, own, purpose),
         async retrieve(search, own) {
@@ -84,7 +94,7 @@ export class Answering {
       },
       emit,
       signal,
-    );
+    ).finally(() => ticket.end());
     return { answer, tookMs: rounded(performance.now() - startedAt), timings };
   }
 
@@ -92,12 +102,15 @@ export class Answering {
    * A reply of server-sent events. What fails after its headers are out is told as an event, and noted in the log where the fault is ours.
    * @throws Refusal 503 `ask.too_many`
    */
-  stream({ client, run, failed }: StreamOptions): Response {
-    if (this.#streams >= limits.answerStreamsMax)
+  stream({ ticket, client, run, failed }: StreamOptions): Response {
+    if (this.#streams >= limits.answerStreamsMax) {
+      void ticket.end();
       throw new Refusal(503, "ask.too_many", `${limits.answerStreamsMax} answers are being streamed`, "Come back later.");
+    }
     this.#streams++;
     return eventStream({
       client,
+      headers: ticket.headers,
       run: async (send, signal) => {
         try {
           await run(send, signal);

@@ -26,12 +26,15 @@ export function addAskRoutes(app: Hono<Env>, answering: Answering): void {
     const request = parseAskRequest(context.get("project"), body);
     const traced = (body as { trace?: unknown }).trace === true;
     const client = context.req.raw.signal;
+    const ticket = await answering.admit({ keyId: context.get("principal").keyId, project: request.search.project }, request);
     const answer = async (emit: (event: AskEvent) => void, signal: AbortSignal): Promise<ReturnType<typeof answerJson>> => {
-      const { answer: answered, tookMs, timings } = await answering.answer(request, emit, signal);
+      const { answer: answered, tookMs, timings } = await answering.answer(request, ticket, emit, signal);
       return answerJson(answered, tookMs, traced ? timings : undefined);
     };
-    if (!request.stream) return context.json(await answer(() => undefined, client), 200, { "cache-control": "no-store" });
+    if (!request.stream)
+      return context.json(await answer(() => undefined, client), 200, { "cache-control": "no-store", ...ticket.headers });
     return answering.stream({
+      ticket,
       client,
       run: async (send, signal) => {
         const answered = await answer((event) => send(eventJson(event)), signal);

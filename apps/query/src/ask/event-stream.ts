@@ -10,6 +10,7 @@ export interface ServerSentEvent {
 interface EventStreamOptions {
   /** Aborts when the client has left. */
   readonly client: AbortSignal;
+  readonly headers?: Readonly<Record<string, string>>;
   /** Makes the events; when it resolves the stream ends. The signal aborts when nobody reads them any more. It must not reject. */
   readonly run: (send: (event: ServerSentEvent) => void, signal: AbortSignal) => Promise<void>;
   readonly heartbeatMs?: number;
@@ -22,6 +23,7 @@ interface EventStreamOptions {
  */
 export function eventStream({
   client,
+  headers = {},
   run,
   heartbeatMs = limits.streamHeartbeatMs,
   stallMsMax = limits.streamStallMsMax,
@@ -73,6 +75,7 @@ export function eventStream({
       "content-type": "text/event-stream; charset=utf-8",
       "cache-control": "no-store, no-transform",
       "x-accel-buffering": "no",
+      ...headers,
     },
   });
 }

@@ -6,6 +6,7 @@ import { bodyLimit } from "hono/body-limit";
 import { citationJson, sourceJson, usageJson } from "../ask/answer-json.ts";
 import type { Answering, TimedAnswer } from "../ask/answering.ts";
 import { Refusal } from "../problem.ts";
+import type { QuestionTicket } from "../quota/quotas.ts";
 import { type ChatRequest, chatModel, parseChatRequest } from "./chat-request.ts";
 import { openAiError } from "./openai-error.ts";
 
@@ -35,12 +36,13 @@ export function addChatRoutes(app: Hono<Env>, answering: Answering): void {
     });
     const request = parseChatRequest(context.get("project"), body);
     const client = context.req.raw.signal;
-    if (request.ask.stream) return streamChat(request, answering, client);
-    const answered = await answering.answer(request.ask, () => undefined, client);
+    const ticket = await answering.admit({ keyId: context.get("principal").keyId, project: context.get("project") }, request.ask);
+    if (request.ask.stream) return streamChat(request, ticket, answering, client);
+    const answered = await answering.answer(request.ask, ticket, () => undefined, client);
     const choice = { index: 0, message: { role: "assistant", content: answered.answer.answer, refusal: null }, logprobs: null };
     const frame = frameOf("chat.completion", request);
     const completion = { ...frame, choices: [{ ...choice, finish_reason: finishOf(answered) }], usage: usageJson(answered.answer.usage) };
-    return context.json({ ...completion, millrace: extensionOf(answered) }, 200, { "cache-control": "no-store" });
+    return context.json({ ...completion, millrace: extensionOf(answered) }, 200, { "cache-control": "no-store", ...ticket.headers });
   });
 
   const model = { id: chatModel, object: "model", created: 0, owned_by: "millrace" };
@@ -51,12 +53,13 @@ export function addChatRoutes(app: Hono<Env>, answering: Answering): void {
   });
 }
 
-function streamChat(request: ChatRequest, answering: Answering, client: AbortSignal): Response {
+function streamChat(request: ChatRequest, ticket: QuestionTicket, answering: Answering, client: AbortSignal): Response {
   const frame = frameOf("chat.completion.chunk", request);
   const chunkOf = (delta: Json, finish: string | null = null, extra: Json = {}): { data: Json } => ({
     data: { ...frame, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...extra },
   });
   return answering.stream({
+    ticket,
     client,
     run: async (send, signal) => {
       const emit = (event: AskEvent): void => {
@@ -65,7 +68,7 @@ function streamChat(request: ChatRequest, answering: Answering, client: AbortSig
           send(chunkOf({ role: "assistant", content: "" }, null, { millrace: { sources: event.sources.map(sourceJson) } }));
         if (event.type === "delta") send(chunkOf({ content: event.text }));
       };
-      const answered = await answering.answer(request.ask, emit, signal);
+      const answered = await answering.answer(request.ask, ticket, emit, signal);
       send(chunkOf({}, finishOf(answered), { millrace: extensionOf(answered) }));
       if (request.includeUsage) send({ data: { ...frame, choices: [], usage: usageJson(answered.answer.usage) } });
       send({ data: "[DONE]" });
