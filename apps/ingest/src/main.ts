@@ -12,6 +12,7 @@ import { addResumeCommand } from "./commands/resume.ts";
 import { addSearchCommand } from "./commands/search.ts";
 import { addStatusCommand } from "./commands/status.ts";
 import { addUpCommand } from "./commands/up.ts";
+import { addUsageCommand } from "./commands/usage.ts";
 import { note, printable } from "./terminal.ts";
 
 const program = new Command("millrace")
@@ -30,6 +31,7 @@ for (const add of [
   addResumeCommand,
   addDoctorCommand,
   addKeysCommands,
+  addUsageCommand,
 ]) {
   add(program);
 }

@@ -61,6 +61,32 @@ export interface AskCall extends QueryService {
   readonly body: { readonly question: string; readonly top_k?: number; readonly filter?: unknown; readonly trace?: boolean };
 }
 
+/** What was used in a span of time. Costs are null where no prices are configured. */
+interface Usage {
+  readonly questions: number;
+  readonly cached: number;
+  readonly prompt_tokens: number;
+  readonly completion_tokens: number;
+  readonly saved_prompt_tokens: number;
+  readonly saved_completion_tokens: number;
+  readonly cost: number | null;
+  readonly saved_cost: number | null;
+  readonly searches: number;
+  readonly searches_cached: number;
+}
+
+export interface UsageReply {
+  readonly data: readonly (Usage & { readonly project: string; readonly day: string })[];
+  readonly total: Usage;
+}
+
+export interface UsageCall extends Omit<QueryService, "project"> {
+  /** Undefined: all. */
+  readonly project?: string;
+  /** `2026-11-25` */
+  readonly from: string;
+}
+
 const timeoutMs = 35_000;
 /** An answer may take its time, but never is nothing heard of it for so long. */
 const askTimeoutMs = 180_000;
@@ -71,7 +97,12 @@ const askTimeoutMs = 180_000;
  */
 export async function search({ body, ...service }: SearchCall): Promise<SearchReply> {
   // Our own service answers; its contract is tested there.
-  return (await (await post(service, "/v1/search", body, timeoutMs)).json()) as SearchReply;
+  return (await (await send(service, "/v1/search", timeoutMs, body)).json()) as SearchReply;
+}
+
+/** @throws as `search` does */
+export async function usage({ from, ...service }: UsageCall): Promise<UsageReply> {
+  return (await (await send(service, `/v1/usage?from=${from}`, timeoutMs)).json()) as UsageReply;
 }
 
 /**
@@ -79,7 +110,7 @@ export async function search({ body, ...service }: SearchCall): Promise<SearchRe
  * @throws as `search` does, and for an `error` event
  */
 export async function* ask({ body, ...service }: AskCall): AsyncGenerator<AskEvent> {
-  const response = await post(service, "/v1/ask", { ...body, stream: true }, askTimeoutMs);
+  const response = await send(service, "/v1/ask", askTimeoutMs, { ...body, stream: true });
   let text = "";
   let done = false;
   for await (const part of (response.body ?? new ReadableStream<Uint8Array>()).pipeThrough(new TextDecoderStream())) {
@@ -98,13 +129,15 @@ export async function* ask({ body, ...service }: AskCall): AsyncGenerator<AskEve
   if (!done) throw new DependencyError("query.cut", "The answer broke off", { hint: "Ask again; the log of the query service says why." });
 }
 
-async function post({ url, apiKey, project }: QueryService, path: string, body: unknown, limitMs: number): Promise<Response> {
+type Service = Omit<QueryService, "project"> & Partial<QueryService>;
+
+/** POST with a body, GET without one. */
+async function send({ url, apiKey, project }: Service, path: string, limitMs: number, body?: unknown): Promise<Response> {
   let response: Response;
   try {
     response = await fetch(new URL(path, url), {
-      method: "POST",
-      headers: { "content-type": "application/json", authorization: `Bearer ${apiKey}`, "x-millrace-project": project },
-      body: JSON.stringify(body),
+      headers: { authorization: `Bearer ${apiKey}`, ...(project === undefined ? {} : { "x-millrace-project": project }) },
+      ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
       signal: AbortSignal.timeout(limitMs),
     });
   } catch (error) {

@@ -171,6 +171,17 @@ describe("from a folder to answers", () => {
     expect(all.stdout).not.toContain("\u001b");
   });
 
+  test("usage tells what was searched, by project and day", async () => {
+    await expect
+      .poll(async () => (await millrace(["usage"])).stdout, { timeout: 5_000 })
+      .toMatch(/^\d{4}-\d\d-\d\d +default +0 .* \d+ +\d+ %$/m);
+    const { data } = JSON.parse((await millrace(["usage", "--project", "default", "--json"])).stdout) as {
+      data: Record<string, unknown>[];
+    };
+    expect(data).toMatchObject([{ project: "default", questions: 0, searches: expect.any(Number), cost: null }]);
+    expect(await millrace(["usage", "--days", "0"])).toMatchObject({ code: 2 });
+  });
+
   test("nothing changed is nothing to do; an edit is seen; a delete is final", async () => {
     expect(await summaryOf(["ingest", docs])).toMatchObject({ added: 0, updated: 0, unchanged: 4 });
     await writeFile(join(docs, "sub", "bread.txt"), "Glaciers grind valleys into the shape of a U.");

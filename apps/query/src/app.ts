@@ -1,6 +1,7 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import { type LanguageModel, limits, type ProjectName, type VectorStore } from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
+import type { PriceConfig } from "@millrace/runtime";
 import { bodyLimit } from "hono/body-limit";
 import { Answering, type AnsweringDeps } from "./ask/answering.ts";
 import { addAskRoutes } from "./ask/ask-routes.ts";
@@ -14,6 +15,8 @@ import { describeApi } from "./openapi.ts";
 import { problemResponse, Refusal, replyTo } from "./problem.ts";
 import type { Quotas } from "./quota/quotas.ts";
 import { answerSearch, bodyTooLarge, type SearchEndpointDeps, searchPath } from "./search-endpoint.ts";
+import type { UsageCounters } from "./usage/usage-counters.ts";
+import { addUsageRoute } from "./usage/usage-routes.ts";
 
 export interface AppDeps extends SearchEndpointDeps {
   readonly store: VectorStore;
@@ -28,6 +31,8 @@ export interface AppDeps extends SearchEndpointDeps {
   readonly model: Parameters<typeof addEmbeddingRoute>[1] & AnsweringDeps["model"];
   readonly documents: Omit<DocumentDeps, "store">;
   readonly quotas: Quotas;
+  readonly usage: UsageCounters;
+  readonly price: PriceConfig | undefined;
   /** Undefined: questions are answered with sentences of the sources. */
   readonly languageModel?: LanguageModel;
 }
@@ -99,6 +104,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
   const answering = new Answering(deps);
   addAskRoutes(app, answering);
   addChatRoutes(app, answering);
+  addUsageRoute(app, deps.usage, deps.price);
   addEmbeddingRoute(app, deps.model);
   addDocumentRoutes(app, { ...deps.documents, store: deps.store });
 

@@ -25,6 +25,7 @@ import { createMetrics } from "./metrics.ts";
 import { Quotas } from "./quota/quotas.ts";
 import { RedisQuotaStore } from "./quota/redis-quota-store.ts";
 import { createDirectSearch, searchPath } from "./search-endpoint.ts";
+import { UsageCounters } from "./usage/usage-counters.ts";
 
 const config = loadConfig();
 const logger = createLogger("query", config.logLevel);
@@ -86,6 +87,8 @@ async function start(): Promise<void> {
   const admission = new Admission();
   const quotas = new Quotas(new RedisQuotaStore(queueRedis), config.quotas, logger);
   lifecycle.onClose("quotas", () => quotas.close());
+  const usage = new UsageCounters({ redis: queueRedis, retentionDays: config.usageDays, logger });
+  lifecycle.onClose("usage", () => usage.close());
   const languageModel = config.llm === undefined ? undefined : new ServedLanguageModel({ ...config.llm, logger });
   if (languageModel !== undefined) lifecycle.onClose("language model", () => languageModel.close());
   const deps: AppDeps = {
@@ -96,6 +99,8 @@ async function start(): Promise<void> {
     cache: answers,
     admission,
     quotas,
+    usage,
+    price: config.price,
     ...(languageModel === undefined ? {} : { languageModel }),
     keys,
     logger,

@@ -214,6 +214,32 @@ const openAiError = z
   .object({ error: z.object({ message: z.string(), type: z.string(), param: z.string().nullable(), code: z.string() }) })
   .openapi("OpenAiError");
 
+const usageAmounts = z.object({
+  questions: z.int(),
+  generated: z.int(),
+  extractive: z.int(),
+  cached: z.int(),
+  cached_share: z.number(),
+  prompt_tokens: z.int(),
+  completion_tokens: z.int(),
+  saved_prompt_tokens: z.int().openapi({ description: "What answers from the cache had cost when they were made." }),
+  saved_completion_tokens: z.int(),
+  cost: z.number().nullable().openapi({ description: "By today's prices; null where none are configured." }),
+  saved_cost: z.number().nullable(),
+  searches: z.int(),
+  searches_cached: z.int(),
+});
+
+const usage = z
+  .object({
+    object: z.literal("usage"),
+    from: z.iso.date(),
+    to: z.iso.date(),
+    data: z.array(usageAmounts.extend({ object: z.literal("usage.day"), project: z.string(), day: z.iso.date() })),
+    total: usageAmounts,
+  })
+  .openapi("Usage");
+
 const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
 
 const document = z
@@ -361,6 +387,20 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       404: problemOf("No such model"),
       413: problemOf("The body is too large"),
       503: problemOf("The embedder is away"),
+    },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/usage",
+    summary: "What a project used, by the day (UTC); for an admin key without X-Millrace-Project, what all did",
+    security: [{ key: [] }],
+    request: { query: z.object({ from: z.iso.date().optional(), to: z.iso.date().optional() }) },
+    responses: {
+      200: { description: "Days with any usage, and their total", content: { "application/json": { schema: usage } } },
+      400: problemOf("`from` or `to` is wrong"),
+      401: problemOf("No valid key"),
+      403: problemOf("The key may not read"),
+      503: problemOf("The queue Redis is away"),
     },
   });
   describeDocuments(registry, problemOf);

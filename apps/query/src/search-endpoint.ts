@@ -7,11 +7,13 @@ import type { QueryMetrics } from "./metrics.ts";
 import { Refusal, replyTo } from "./problem.ts";
 import type { Quotas } from "./quota/quotas.ts";
 import { serialiseHits } from "./serialise-hits.ts";
+import type { UsageCounters } from "./usage/usage-counters.ts";
 
 export interface SearchEndpointDeps extends Omit<SearchDeps, "serialise"> {
   readonly keys: KeyVerifier;
   readonly admission: Admission;
   readonly quotas: Pick<Quotas, "admitSearch">;
+  readonly usage: Pick<UsageCounters, "add">;
   readonly logger: Logger;
   readonly requestTimeoutMs?: number;
 }
@@ -32,6 +34,9 @@ export interface SearchReply {
 export const searchPath = "/v1/search";
 const searchHeaders = { "content-type": "application/json", "cache-control": "no-store" } as const;
 
+const computedSearch = { searches: 1 };
+const cachedSearch = { searches: 1, searches_cached: 1 };
+
 /** @throws Refusal, MillraceError, to be made a problem of */
 export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, signal: AbortSignal): Promise<SearchReply> {
   const startedAt = performance.now();
@@ -50,6 +55,7 @@ export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, s
     },
   };
   const answer = await search(request, { ...deps, cache, serialise: serialiseHits }, signal);
+  deps.usage.add(project, answer.cache === "hit" ? cachedSearch : computedSearch);
   const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
   return {
     headers: admitted === undefined ? searchHeaders : { ...searchHeaders, ...(await admitted) },

@@ -77,6 +77,7 @@ async function serve(languageModel: ServedLanguageModel | undefined, scopes: Pri
     spaces: { of: async () => undefined },
     admission: new Admission(),
     quotas: new Quotas(new LocalQuotaStore(), noQuotas, logger),
+    usage: { add: () => undefined },
     metrics: { observeStep: (step) => void steps.push(step) },
     logger,
     ...(languageModel === undefined ? {} : { languageModel }),

@@ -43,6 +43,7 @@ beforeAll(async () => {
     keys,
     admission: new Admission({ runningMax: 1, waitingMax: 3, waitingPerProjectMax: 2 }),
     quotas: { admitSearch: () => undefined },
+    usage: { add: () => undefined },
     logger: createLogger("test", "silent"),
     metrics: {
       contentType: "",

@@ -16,7 +16,7 @@ import {
 } from "@millrace/core";
 import { ApiKeys, Ledger, type Scope } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
-import { connectRedis, createLogger, FileBlobStore, newApiKeyText, type QuotaConfig } from "@millrace/runtime";
+import { connectRedis, createLogger, FileBlobStore, newApiKeyText, type PriceConfig, type QuotaConfig } from "@millrace/runtime";
 import { startRedis } from "@millrace/testing";
 import { Admission } from "../src/admission.ts";
 import { type AppDeps, createApp } from "../src/app.ts";
@@ -24,10 +24,12 @@ import { IdempotencyKeys } from "../src/idempotency.ts";
 import { Quotas } from "../src/quota/quotas.ts";
 import { RedisQuotaStore } from "../src/quota/redis-quota-store.ts";
 import { createDirectSearch, searchPath } from "../src/search-endpoint.ts";
+import { UsageCounters } from "../src/usage/usage-counters.ts";
 
 /** The whole HTTP service in this process, on a real socket: keys, ledger and caches are real, vectors come from hashes, rows lie in memory. */
 export interface TestService {
   readonly url: string;
+  readonly usage: UsageCounters;
   /** A new key of a project; without one an admin's. */
   newKey(project?: string, scopes?: readonly Scope[]): Promise<string>;
   /** Makes a document live that has one chunk per text. */
@@ -46,9 +48,10 @@ export const noQuotas: QuotaConfig = {
 interface ServiceOptions {
   readonly languageModel?: LanguageModel;
   readonly quotas?: QuotaConfig;
+  readonly price?: PriceConfig;
 }
 
-export async function startService({ languageModel, quotas: quotaConfig = noQuotas }: ServiceOptions = {}): Promise<TestService> {
+export async function startService({ languageModel, quotas: quotaConfig = noQuotas, price }: ServiceOptions = {}): Promise<TestService> {
   const servers = [await startRedis(), await startRedis()];
   const [queueRedis, cacheRedis] = [
     connectRedis(servers[0]?.url ?? "", "service", () => undefined),
@@ -63,6 +66,7 @@ export async function startService({ languageModel, quotas: quotaConfig = noQuot
   const producer = new Producer(queueRedis);
   const logger = createLogger("test", "silent");
   const quotas = new Quotas(new RedisQuotaStore(queueRedis), quotaConfig, logger);
+  const usage = new UsageCounters({ redis: queueRedis, retentionDays: 10, logger });
   const deps: AppDeps = {
     embedder,
     model: Object.assign(embedder, { countTokens: async (texts: readonly string[]) => texts.map(({ length }) => length) }),
@@ -86,6 +90,8 @@ export async function startService({ languageModel, quotas: quotaConfig = noQuot
     metrics: { contentType: "text/plain", render: async () => "", observeStep: () => undefined, startRequest: () => () => undefined },
     probes: [],
     quotas,
+    usage,
+    price,
     ...(languageModel === undefined ? {} : { languageModel }),
   };
   const directSearch = createDirectSearch(deps);
@@ -97,6 +103,7 @@ export async function startService({ languageModel, quotas: quotaConfig = noQuot
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
 
   return {
+    usage,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     async newKey(project, scopes = ["read"]) {
       const key = newApiKeyText();
@@ -129,6 +136,7 @@ export async function startService({ languageModel, quotas: quotaConfig = noQuot
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       quotas.close();
+      await usage.close();
       await producer.close();
       queueRedis.disconnect();
       cacheRedis.disconnect();

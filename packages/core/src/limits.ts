@@ -94,6 +94,9 @@ export const limits = {
   streamLeaseMs: 30_000,
   /** Of every quota, what one process allows by a count of its own while Redis is away: four processes together still allow no more than it. */
   quotaLocalShare: 0.25,
+  /** How long it is kept what a project used on a day, and days in one answer about it. */
+  usageRetentionDays: 400,
+  usageDaysMax: 400,
   /** Of a chat in OpenAI's form, with the whole conversation in every request. */
   chatBodyBytesMax: 1024 * 1024,
   chatMessagesMax: 512,

@@ -74,6 +74,10 @@ export const environmentSchema = z.object({
   MILLRACE_QUOTA_PROJECT_TOKENS: quota.default(limits.quotaProject.tokens),
   MILLRACE_QUOTA_PROJECT_STREAMS: quota.default(limits.quotaProject.streams),
   MILLRACE_QUOTA_PROJECT_SEARCHES: quota.default(limits.quotaProject.searches),
+  MILLRACE_USAGE_DAYS: z.coerce.number().int().min(1).max(36_500).default(limits.usageRetentionDays),
+  /** For estimates of costs, in whatever currency; 0 and 0: none are made. */
+  LLM_PROMPT_PRICE_PER_MILLION: z.coerce.number().min(0).default(0),
+  LLM_COMPLETION_PRICE_PER_MILLION: z.coerce.number().min(0).default(0),
   MILLRACE_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
 });
 
@@ -87,6 +91,12 @@ interface LlmConfig {
   readonly connectTimeoutMs: number;
   readonly firstTokenTimeoutMs: number;
   readonly totalTimeoutMs: number;
+}
+
+/** Of tokens. */
+export interface PriceConfig {
+  readonly promptPerMillion: number;
+  readonly completionPerMillion: number;
 }
 
 interface QuotaAmounts {
@@ -141,6 +151,9 @@ export interface Config {
   /** Undefined: answers are extractive. */
   readonly llm: LlmConfig | undefined;
   readonly quotas: QuotaConfig;
+  readonly usageDays: number;
+  /** Undefined: costs are not estimated. */
+  readonly price: PriceConfig | undefined;
   readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
 }
 
@@ -193,8 +206,17 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     searchCacheTtlSeconds: e.MILLRACE_SEARCH_CACHE_TTL_SECONDS,
     llm: llmOf(e),
     quotas: quotasOf(e),
+    usageDays: e.MILLRACE_USAGE_DAYS,
+    price: priceOf(e),
     logLevel: e.MILLRACE_LOG_LEVEL,
   };
+}
+
+function priceOf({
+  LLM_PROMPT_PRICE_PER_MILLION: promptPerMillion,
+  LLM_COMPLETION_PRICE_PER_MILLION: completionPerMillion,
+}: z.infer<typeof environmentSchema>): PriceConfig | undefined {
+  return promptPerMillion + completionPerMillion === 0 ? undefined : { promptPerMillion, completionPerMillion };
 }
 
 /** @throws ConfigError `config.invalid` where a quota could never be met */

@@ -1,7 +1,7 @@
 export { loadOrCreateAdminKey, newApiKeyText } from "./admin-key.ts";
 export { type BatchCounts, Batcher, type BatcherOptions } from "./batcher.ts";
 export { ChildPool, type ChildPoolOptions, type ChildRequestOptions, isOutOfMemory, serveChildRequests } from "./child-pool.ts";
-export { type Config, environmentSchema, environmentWith, loadConfig, type QuotaConfig } from "./config.ts";
+export { type Config, environmentSchema, environmentWith, loadConfig, type PriceConfig, type QuotaConfig } from "./config.ts";
 export type { EmbedderConfig, OpenAiConfig, TransformersConfig } from "./embedder-config.ts";
 export { FileBlobStore } from "./file-blob-store.ts";
 export { type Closer, exitOnSignal, Lifecycle } from "./lifecycle.ts";

@@ -19,12 +19,14 @@ import type { QueryMetrics } from "../metrics.ts";
 import { problemOf, Refusal } from "../problem.ts";
 import type { Caller } from "../quota/quota-policy.ts";
 import type { QuestionTicket, Quotas } from "../quota/quotas.ts";
+import type { UsageCounters } from "../usage/usage-counters.ts";
 import { eventStream, type ServerSentEvent } from "./event-stream.ts";
 
 export interface AnsweringDeps extends RetrieveDeps {
   readonly spaces: SearchDeps["spaces"];
   readonly admission: Admission;
   readonly quotas: Quotas;
+  readonly usage: Pick<UsageCounters, "add">;
   readonly metrics: Pick<QueryMetrics, "observeStep">;
   readonly logger: Logger;
   /** Embeds sentences for extractive answers, past the cache of query vectors. */
@@ -94,7 +96,13 @@ export class Answering {
       },
       emit,
       signal,
-    ).finally(() => ticket.end());
+    ).finally(() => {
+      ticket.end();
+      // Tokens cost whether or not they became an answer.
+      if (model !== undefined)
+        deps.usage.add(project, { prompt_tokens: model.used.promptTokens, completion_tokens: model.used.completionTokens });
+    });
+    deps.usage.add(project, { questions: 1, [answer.mode]: 1 });
     return { answer, tookMs: rounded(performance.now() - startedAt), timings };
   }
 
