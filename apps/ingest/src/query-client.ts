@@ -43,6 +43,7 @@ export interface AnswerReply {
   readonly reason: string | null;
   readonly truncated: boolean;
   readonly model: string | null;
+  readonly standalone_question: string | null;
   readonly took_ms: number;
   readonly timings_ms?: Readonly<Record<string, number>>;
 }
@@ -58,7 +59,13 @@ export type AskEvent =
     };
 
 export interface AskCall extends QueryService {
-  readonly body: { readonly question: string; readonly top_k?: number; readonly filter?: unknown; readonly trace?: boolean };
+  readonly body: {
+    readonly question: string;
+    readonly top_k?: number;
+    readonly filter?: unknown;
+    readonly session_id?: string;
+    readonly trace?: boolean;
+  };
 }
 
 /** What was used in a span of time. Costs are null where no prices are configured. */

@@ -5,6 +5,7 @@ import type { PriceConfig } from "@millrace/runtime";
 import { bodyLimit } from "hono/body-limit";
 import { Answering, type AnsweringDeps } from "./ask/answering.ts";
 import { addAskRoutes } from "./ask/ask-routes.ts";
+import { addSessionRoutes } from "./ask/session-routes.ts";
 import { authenticate, projectOf } from "./authenticate.ts";
 import { addChatRoutes } from "./chat/chat-routes.ts";
 import { openAiReplyTo, speaksOpenAi } from "./chat/openai-error.ts";
@@ -35,6 +36,8 @@ export interface AppDeps extends SearchEndpointDeps {
   readonly price: PriceConfig | undefined;
   /** Undefined: questions are answered with sentences of the sources. */
   readonly languageModel?: LanguageModel;
+  readonly questions: AnsweringDeps["questions"];
+  readonly sessions: AnsweringDeps["sessions"];
 }
 
 type Env = { Variables: { principal: Principal; project: ProjectName } };
@@ -105,6 +108,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
   addAskRoutes(app, answering);
   addChatRoutes(app, answering);
   addUsageRoute(app, deps.usage, deps.price);
+  addSessionRoutes(app, deps);
   addEmbeddingRoute(app, deps.model);
   addDocumentRoutes(app, { ...deps.documents, store: deps.store });
 

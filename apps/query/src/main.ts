@@ -1,7 +1,7 @@
 import { createServer } from "node:http";
 import { join } from "node:path";
 import { getRequestListener } from "@hono/node-server";
-import { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
+import { AnswerCache, CachedQueryEmbedder, CacheRedis, QuestionCache } from "@millrace/cache";
 import { ConfigError, errorMessage, isMillraceError, limits } from "@millrace/core";
 import { BatchingEmbedder, openEmbedder } from "@millrace/embedding";
 import { ApiKeys, EmbeddingSpaces, Ledger } from "@millrace/ledger";
@@ -19,6 +19,7 @@ import {
 import { MilvusVectorStore } from "@millrace/vector-store";
 import { Admission } from "./admission.ts";
 import { type AppDeps, createApp } from "./app.ts";
+import { Sessions } from "./ask/sessions.ts";
 import { IdempotencyKeys } from "./idempotency.ts";
 import { ServedLanguageModel } from "./llm/language-model.ts";
 import { createMetrics } from "./metrics.ts";
@@ -60,7 +61,8 @@ async function start(): Promise<void> {
 
   const model = openEmbedder(config);
   lifecycle.onClose("embedder", () => model.close());
-  const cache = new CacheRedis(connect(redisCacheUrl, "cache"));
+  const cacheRedis = connect(redisCacheUrl, "cache");
+  const cache = new CacheRedis(cacheRedis);
   const batchingEmbedder = new BatchingEmbedder(model);
   const embedder = new CachedQueryEmbedder(batchingEmbedder, {
     redis: cache,
@@ -91,6 +93,11 @@ async function start(): Promise<void> {
   lifecycle.onClose("usage", () => usage.close());
   const languageModel = config.llm === undefined ? undefined : new ServedLanguageModel({ ...config.llm, logger });
   if (languageModel !== undefined) lifecycle.onClose("language model", () => languageModel.close());
+  const sessions = new Sessions(queueRedis, { ttlSeconds: config.sessionTtlSeconds });
+  const questions = new QuestionCache({
+    redis: new CacheRedis(cacheRedis, { timeoutMs: limits.answerCacheTimeoutMs }),
+    ttlSeconds: config.answerCacheTtlSeconds,
+  });
   const deps: AppDeps = {
     embedder,
     model,
@@ -102,6 +109,8 @@ async function start(): Promise<void> {
     usage,
     price: config.price,
     ...(languageModel === undefined ? {} : { languageModel }),
+    sessions,
+    questions,
     keys,
     logger,
     ledger,
@@ -115,7 +124,7 @@ async function start(): Promise<void> {
       documentBytesMax: config.documentBytesMax,
       queueBytesMax: config.queueBytesMax,
     },
-    metrics: createMetrics({ answers, embedder, cache, embedding: batchingEmbedder, store, admission, quotas }),
+    metrics: createMetrics({ answers, embedder, cache, embedding: batchingEmbedder, store, admission, quotas, sessions, questions }),
     probes: [
       { name: "queue redis", optional: false, check: () => queueRedis.ping() },
       { name: "milvus", optional: false, check: (signal) => store.ready(signal) },

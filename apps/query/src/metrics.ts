@@ -1,8 +1,10 @@
-import type { AnswerCache, CachedQueryEmbedder, CacheRedis } from "@millrace/cache";
+import type { AnswerCache, CachedQueryEmbedder, CacheRedis, QuestionCache } from "@millrace/cache";
+import type { CacheResult } from "@millrace/core";
 import type { BatchingEmbedder } from "@millrace/embedding";
 import type { MilvusVectorStore } from "@millrace/vector-store";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 import type { Admission } from "./admission.ts";
+import type { Sessions } from "./ask/sessions.ts";
 import type { Quotas } from "./quota/quotas.ts";
 
 export interface QueryMetrics {
@@ -11,6 +13,8 @@ export interface QueryMetrics {
   startRequest(): (route: string, status: number) => void;
   /** A step of answering a question. */
   observeStep(step: string, seconds: number): void;
+  /** A question that was answered, by how the answer came about. */
+  countAnswer(result: CacheResult | "extractive"): void;
   render(): Promise<string>;
 }
 
@@ -23,6 +27,8 @@ export interface WatchedParts {
   readonly store: MilvusVectorStore;
   readonly admission: Admission;
   readonly quotas: Quotas;
+  readonly sessions: Sessions;
+  readonly questions: QuestionCache;
 }
 
 /** Prometheus metrics of the query service; event-loop delay and memory come with the default ones. No ids in labels. */
@@ -41,6 +47,12 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
     help: "Time of each step of answering a question.",
     labelNames: ["step"],
     buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120],
+    registers: [registry],
+  });
+  const answered = new Counter({
+    name: "millrace_answers_total",
+    help: "Answers by where they came from: an earlier one (hit), the model (miss), or sentences of the sources (extractive).",
+    labelNames: ["result"],
     registers: [registry],
   });
   const seriesByName = new Map<string, { observe(seconds: number): void }>();
@@ -66,7 +78,7 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
       },
     });
   };
-  const { answers, embedder, cache, embedding, store, admission, quotas } = watched;
+  const { answers, embedder, cache, embedding, store, admission, quotas, sessions, questions } = watched;
   const byLevel = ({ memoryHits, redisHits, misses }: AnswerCache["counts"]) => ({ memory: memoryHits, redis: redisHits, none: misses });
   counted("millrace_search_cache_lookups_total", "Searches by the cache level that answered; none: a miss.", "level", () =>
     byLevel(answers.counts),
@@ -82,8 +94,12 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
       ...answers.flights.counts,
     }),
   );
+  counted("millrace_ask_single_flight_total", "Questions not answered from the cache, by role as for searches.", "role", () => ({
+    ...questions.flights.counts,
+  }));
   counted("millrace_cache_redis_failures_total", "Commands to the cache Redis that failed or timed out.", "kind", () => ({
     command: cache.failures,
+    question: questions.failures,
   }));
   counted("millrace_batched_queries_total", "Queries embedded (embedding) or searched for (store) on a miss.", "stage", () => ({
     embedding: embedding.counts.requests,
@@ -101,6 +117,12 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
   counted("millrace_quota_redis_failures_total", "Calls about quotas that Redis did not answer.", "kind", () => ({
     command: quotas.failures,
   }));
+  counted(
+    "millrace_sessions_total",
+    "Turns of conversations remembered, conversations recalled for a question, and calls for either that failed.",
+    "outcome",
+    () => ({ ...sessions.counts }),
+  );
   measured("millrace_searches_running", "Searches being computed.", () => admission.running);
   measured("millrace_searches_waiting", "Searches waiting to be computed.", () => admission.waiting);
   measured("millrace_search_cache_memory_bytes", "Bytes of answers kept in this process.", () => answers.memory.bytes);
@@ -123,6 +145,7 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
       };
     },
     observeStep: (step, seconds) => steps.observe({ step }, seconds),
+    countAnswer: (result) => answered.inc({ result }),
     render: () => registry.metrics(),
   };
 }

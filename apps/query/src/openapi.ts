@@ -141,6 +141,9 @@ const askRequest = searchRequest
     question: z.string().min(1).max(limits.queryCharsMax),
     top_k: z.int().min(1).max(limits.topKMax).default(limits.askTopKDefault),
     stream: z.boolean().default(false).openapi({ description: "Server-sent events: sources, delta, citation, then done or error." }),
+    session_id: z.string().max(64).optional().openapi({
+      description: "The conversation that it belongs to, by a name of your choice; it is remembered for this key alone.",
+    }),
     trace: z.boolean().default(false).openapi({ description: "Tell how long each step took, in `timings_ms`." }),
   })
   .openapi("AskRequest");
@@ -166,7 +169,14 @@ const answer = z
     truncated: z.boolean(),
     model: z.string().nullable(),
     usage: z.object({ prompt_tokens: z.int(), completion_tokens: z.int(), total_tokens: z.int() }),
-    cache: z.enum(["miss"]),
+    session_id: z.string().nullable(),
+    standalone_question: z
+      .string()
+      .nullable()
+      .openapi({ description: "What was searched for, where a conversation made another question of it." }),
+    cache: z
+      .enum(["hit", "miss"])
+      .openapi({ description: "hit: the answer to the same question from the same sources; `usage` is what this request took." }),
     took_ms: z.number(),
     timings_ms: z.record(z.string(), z.number()).optional(),
   })
@@ -206,7 +216,7 @@ const chatCompletion = z
       }),
     ),
     usage: answer.shape.usage,
-    millrace: answer.pick({ citations: true, mode: true, reason: true, model: true, took_ms: true }),
+    millrace: answer.pick({ citations: true, mode: true, reason: true, model: true, cache: true, took_ms: true }),
   })
   .openapi("ChatCompletion");
 
@@ -403,6 +413,7 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       503: problemOf("The queue Redis is away"),
     },
   });
+  describeSessions(registry, problemOf);
   describeDocuments(registry, problemOf);
   const plain = (path: string, summary: string, responses: Record<number, string>) =>
     registry.registerPath({
@@ -415,6 +426,71 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
   plain("/readyz", "Whether its dependencies answer", { 200: "Ready, or degraded without its cache", 503: "Not ready" });
   plain("/metrics", "Prometheus metrics, for admin keys", { 200: "Text format" });
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "Millrace query service", version: "1" } });
+}
+
+function describeSessions(
+  registry: OpenAPIHono["openAPIRegistry"],
+  problemOf: (description: string) => { description: string; content: Record<string, { schema: typeof problem }> },
+): void {
+  const security = [{ key: [] }];
+  const one = z.object({ id: z.string().openapi({ description: "session_id" }) });
+  const json = (description: string, schema: z.ZodType) => ({ description, content: { "application/json": { schema } } });
+  const refusals = { 401: problemOf("No valid key"), 403: problemOf("The key may not read"), 503: problemOf("A dependency is away") };
+  const unknown = { 404: problemOf("This key has no such session") };
+  registry.registerPath({
+    method: "get",
+    path: "/v1/sessions",
+    summary: "The conversations of this key, those last used first",
+    security,
+    responses: {
+      200: json(
+        "All of them",
+        z.object({
+          object: z.literal("list"),
+          data: z.array(z.object({ object: z.literal("session"), session_id: z.string(), turns: z.int(), updated_at: z.string() })),
+        }),
+      ),
+      ...refusals,
+    },
+  });
+  registry.registerPath({
+    method: "get",
+    path: "/v1/sessions/{id}",
+    summary: "What a conversation remembers, oldest first",
+    security,
+    request: { params: one },
+    responses: {
+      200: json(
+        "It",
+        z.object({
+          object: z.literal("session"),
+          session_id: z.string(),
+          turns: z.array(
+            z.object({
+              question: z.string(),
+              standalone_question: z.string(),
+              answer: z.string().nullable().openapi({ description: "null: a document that it cites has been deleted." }),
+              at: z.string(),
+            }),
+          ),
+        }),
+      ),
+      ...unknown,
+      ...refusals,
+    },
+  });
+  registry.registerPath({
+    method: "delete",
+    path: "/v1/sessions/{id}",
+    summary: "Forget a conversation",
+    security,
+    request: { params: one },
+    responses: {
+      200: json("Forgotten", z.object({ object: z.literal("session.deleted"), session_id: z.string(), deleted: z.literal(true) })),
+      ...unknown,
+      ...refusals,
+    },
+  });
 }
 
 function describeDocuments(

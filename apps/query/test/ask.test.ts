@@ -2,6 +2,7 @@ import { createServer, request as httpRequest, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { getRequestListener } from "@hono/node-server";
+import { CacheRedis, QuestionCache } from "@millrace/cache";
 import {
   type ChunkRecord,
   chunkIdOf,
@@ -13,13 +14,14 @@ import {
   parseProjectName,
 } from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
-import { createLogger } from "@millrace/runtime";
-import { breaksAfter, llmChunk, llmScripts, refuses, type ScriptedLlm, says, startScriptedLlm } from "@millrace/testing";
+import { connectRedis, createLogger, type Redis } from "@millrace/runtime";
+import { breaksAfter, llmChunk, llmScripts, refuses, type ScriptedLlm, says, startRedis, startScriptedLlm } from "@millrace/testing";
 import { Hono } from "hono";
 import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { Admission } from "../src/admission.ts";
 import { Answering, type AnsweringDeps } from "../src/ask/answering.ts";
 import { addAskRoutes } from "../src/ask/ask-routes.ts";
+import { Sessions } from "../src/ask/sessions.ts";
 import { ServedLanguageModel } from "../src/llm/language-model.ts";
 import { replyTo } from "../src/problem.ts";
 import { LocalQuotaStore } from "../src/quota/local-quota-store.ts";
@@ -36,6 +38,7 @@ const texts = {
   "tides.md": "The moon pulls the water of the oceans. Tides rise and fall twice a day.",
 };
 let llm: ScriptedLlm;
+let redis: Redis;
 let steps: string[];
 const closers: (() => Promise<unknown>)[] = [];
 
@@ -73,13 +76,15 @@ async function serve(languageModel: ServedLanguageModel | undefined, scopes: Pri
     embedder,
     store,
     model: embedder,
-    ledger: { liveGenerations: async (_, ids) => new Map(ids.map((id) => [id, "g"])) },
+    ledger: { epoch: async () => "1", liveGenerations: async (_, ids) => new Map(ids.map((id) => [id, "g"])) },
     spaces: { of: async () => undefined },
     admission: new Admission(),
     quotas: new Quotas(new LocalQuotaStore(), noQuotas, logger),
     usage: { add: () => undefined },
-    metrics: { observeStep: (step) => void steps.push(step) },
+    metrics: { observeStep: (step) => void steps.push(step), countAnswer: () => undefined },
     logger,
+    questions: new QuestionCache({ redis: new CacheRedis(redis, { timeoutMs: 5_000 }), ttlSeconds: 600 }),
+    sessions: new Sessions(redis),
     ...(languageModel === undefined ? {} : { languageModel }),
   };
   addAskRoutes(app, new Answering(deps));
@@ -113,6 +118,12 @@ const spoken = (events: readonly Event[]): string =>
 
 beforeAll(async () => {
   llm = await startScriptedLlm();
+  const server = await startRedis();
+  redis = connectRedis(server.url, "service", () => undefined);
+  closers.push(
+    () => server.stop(),
+    async () => redis.disconnect(),
+  );
   const records = await Promise.all(
     Object.entries(texts).map(async ([source, text]): Promise<ChunkRecord> => {
       const documentId = documentIdOf(project, source);
@@ -130,8 +141,9 @@ afterAll(async () => {
   for (const close of closers.reverse()) await close();
   await llm.close();
 });
-beforeEach(() => {
+beforeEach(async () => {
   steps = [];
+  await redis.flushall();
 });
 
 const question = "how do bees tell where flowers are";
@@ -152,8 +164,8 @@ describe("an answer", () => {
       model: "first",
       usage: { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 },
     });
-    expect(Object.keys(body["timings_ms"] as Json)).toEqual(["retrieve", "generate"]);
-    expect(steps).toEqual(["retrieve", "generate"]);
+    expect(Object.keys(body["timings_ms"] as Json)).toEqual(["cache", "retrieve", "generate"]);
+    expect(steps).toEqual(["cache", "retrieve", "generate"]);
     const prompt = llm.requests[0]?.messages.map(({ content }) => content).join("\n") ?? "";
     const nonce = /<<<SOURCE 1 ([0-9a-f]{16})>>>\nbees\.md\n\nHoney bees/.exec(prompt)?.[1];
     expect(prompt).toContain(`<<<END 2 ${nonce}>>>`);
@@ -330,7 +342,7 @@ describe("a client that leaves", () => {
     await vi.waitFor(() => expect(llm.open).toBe(0), 1_000);
   });
 
-  it("at random moments, many times, leaves nothing open and hurts nobody else", async () => {
+  it("at random moments, many times, leaves nothing open, nothing half in the cache, and hurts nobody else", async () => {
     const drips: Parameters<ScriptedLlm["play"]>[0] = (response) => {
       response.writeHead(200, { "content-type": "text/event-stream" });
       let left = 40;
@@ -341,16 +353,22 @@ describe("a client that leaves", () => {
       response.once("close", () => clearInterval(timer));
     };
     const times = process.env["MILLRACE_ASK_DISCONNECTS"] === undefined ? 100 : Number(process.env["MILLRACE_ASK_DISCONNECTS"]);
+    const whole = `${"word ".repeat(39)} [1]`;
     llm.play(drips);
     const url = await serve(model({ silenceMs: 5_000, totalMs: 20_000 }));
     for (let done = 0; done < times; done += 20) {
       const leaving = Array.from({ length: 20 }, (_, index) =>
-        leave(url, { question, stream: index % 4 !== 0 }, delay(Math.random() * 260)),
+        leave(url, { question: `${question} ${done + (index % 15)}`, stream: index % 4 !== 0 }, delay(Math.random() * 260)),
       );
-      const stays = await stream(url);
+      const stays = await stream(url, `${question} ${done}`);
       expect(stays.events.at(-1)?.event).toBe("done");
       await Promise.all(leaving);
     }
     await vi.waitFor(() => expect(llm.open).toBe(0), 2_000);
+    const kept = await redis.keys("*");
+    expect(kept.length).toBeGreaterThanOrEqual(times / 20);
+    for (const key of kept) {
+      expect(JSON.parse((await redis.get(key)) ?? "{}")).toMatchObject({ answer: { answer: whole, truncated: false } });
+    }
   }, 120_000);
 });

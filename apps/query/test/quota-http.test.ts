@@ -84,7 +84,7 @@ test("tokens are claimed before a call of the model and settled after it", async
   // Some 340 for the question with its source and its frame, and 256 for the answer: of 1,000 only one at a time fits.
   llm.play(llmScripts["falls silent in the middle"] ?? good);
   const leave = new AbortController();
-  const silent = post("/v1/ask", { question }, key, leave.signal).catch(() => undefined);
+  const silent = post("/v1/ask", { question: `${question} again` }, key, leave.signal).catch(() => undefined);
   await vi.waitFor(() => expect(llm.open).toBe(1));
   const refused = await ask();
   expect([refused.status, await refused.json()]).toMatchObject([429, { code: "quota.tokens", "violated-policies": ["key-tokens"] }]);

@@ -49,6 +49,7 @@ beforeAll(async () => {
       contentType: "",
       render: async () => "",
       observeStep: () => undefined,
+      countAnswer: () => undefined,
       startRequest: () => (_route, status) => void statuses.push(status),
     },
     requestTimeoutMs: 2_000,

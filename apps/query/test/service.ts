@@ -4,10 +4,11 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getRequestListener } from "@hono/node-server";
-import { AnswerCache, CacheRedis } from "@millrace/cache";
+import { AnswerCache, CacheRedis, QuestionCache } from "@millrace/cache";
 import {
   chunkIdOf,
   contentHashOf,
+  documentIdOf,
   HashEmbedder,
   type LanguageModel,
   MemoryVectorStore,
@@ -16,10 +17,19 @@ import {
 } from "@millrace/core";
 import { ApiKeys, Ledger, type Scope } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
-import { connectRedis, createLogger, FileBlobStore, newApiKeyText, type PriceConfig, type QuotaConfig } from "@millrace/runtime";
+import {
+  connectRedis,
+  createLogger,
+  FileBlobStore,
+  newApiKeyText,
+  type PriceConfig,
+  type QuotaConfig,
+  type Redis,
+} from "@millrace/runtime";
 import { startRedis } from "@millrace/testing";
 import { Admission } from "../src/admission.ts";
 import { type AppDeps, createApp } from "../src/app.ts";
+import { Sessions, type SessionsOptions } from "../src/ask/sessions.ts";
 import { IdempotencyKeys } from "../src/idempotency.ts";
 import { Quotas } from "../src/quota/quotas.ts";
 import { RedisQuotaStore } from "../src/quota/redis-quota-store.ts";
@@ -34,7 +44,23 @@ export interface TestService {
   newKey(project?: string, scopes?: readonly Scope[]): Promise<string>;
   /** Makes a document live that has one chunk per text. */
   put(project: string, source: string, ...texts: string[]): Promise<string>;
+  /** Deletes a document. */
+  remove(project: string, source: string): Promise<void>;
+  readonly queueRedis: Redis;
+  readonly cacheRedis: Redis;
+  /** Freezes the cache Redis meanwhile. */
+  withoutCache(action: () => Promise<void>): Promise<void>;
   close(): Promise<void>;
+}
+
+export interface ServiceOptions {
+  readonly languageModel?: LanguageModel;
+  readonly quotas?: QuotaConfig;
+  readonly price?: PriceConfig;
+  readonly sessions?: SessionsOptions;
+  readonly answerTtlSeconds?: number;
+  /** Default: patient, since a busy machine must not turn hits into misses here. */
+  readonly cacheTimeoutMs?: number;
 }
 
 const dimension = 64;
@@ -45,13 +71,14 @@ export const noQuotas: QuotaConfig = {
   project: { requests: 0, tokens: 0, streams: 0, searches: 0 },
 };
 
-interface ServiceOptions {
-  readonly languageModel?: LanguageModel;
-  readonly quotas?: QuotaConfig;
-  readonly price?: PriceConfig;
-}
-
-export async function startService({ languageModel, quotas: quotaConfig = noQuotas, price }: ServiceOptions = {}): Promise<TestService> {
+export async function startService({
+  languageModel,
+  quotas: quotaConfig = noQuotas,
+  price,
+  sessions = {},
+  answerTtlSeconds = 600,
+  cacheTimeoutMs = 5_000,
+}: ServiceOptions = {}): Promise<TestService> {
   const servers = [await startRedis(), await startRedis()];
   const [queueRedis, cacheRedis] = [
     connectRedis(servers[0]?.url ?? "", "service", () => undefined),
@@ -87,11 +114,19 @@ export async function startService({ languageModel, quotas: quotaConfig = noQuot
       documentBytesMax: 1_000_000,
       queueBytesMax: 1_000_000,
     },
-    metrics: { contentType: "text/plain", render: async () => "", observeStep: () => undefined, startRequest: () => () => undefined },
+    metrics: {
+      contentType: "text/plain",
+      render: async () => "",
+      observeStep: () => undefined,
+      countAnswer: () => undefined,
+      startRequest: () => () => undefined,
+    },
     probes: [],
     quotas,
     usage,
     price,
+    questions: new QuestionCache({ redis: new CacheRedis(cacheRedis, { timeoutMs: cacheTimeoutMs }), ttlSeconds: answerTtlSeconds }),
+    sessions: new Sessions(queueRedis, sessions),
     ...(languageModel === undefined ? {} : { languageModel }),
   };
   const directSearch = createDirectSearch(deps);
@@ -131,6 +166,17 @@ export async function startService({ languageModel, quotas: quotaConfig = noQuot
       await store.upsert(records, signal);
       await ledger.switchLive(ref, { chunks: texts.length, tokens: 20 * texts.length, title: source, metadata: {}, timings: {} });
       return documentId;
+    },
+    async remove(name, source) {
+      const project = parseProjectName(name);
+      await ledger.remove(project, documentIdOf(project, source));
+    },
+    queueRedis,
+    cacheRedis,
+    async withoutCache(action) {
+      const pid = servers[1]?.pid ?? 0;
+      process.kill(pid, "SIGSTOP");
+      await action().finally(() => process.kill(pid, "SIGCONT"));
     },
     async close() {
       server.closeAllConnections();

@@ -93,9 +93,10 @@ describe("over HTTP", () => {
     for (const name of ["one", "other"]) await service.put(name, "bees.md", "Honey bees dance to tell each other where the flowers are.");
     llm.play(says("They dance [1]."));
     await call("/v1/ask", one, { question });
+    await call("/v1/ask", one, { question });
     // A call that breaks off is no answer of the model, and costs all the same.
     llm.play(llmScripts["falls silent in the middle"] ?? says(""));
-    await call("/v1/ask", one, { question });
+    await call("/v1/ask", one, { question: `${question} now` });
     await call("/v1/search", one, { query: question });
     await call("/v1/search", one, { query: question });
     await call("/v1/search", other, { query: question });
@@ -106,13 +107,13 @@ describe("over HTTP", () => {
     expect(body).toMatchObject({
       object: "usage",
       to: day,
-      data: [{ project: "one", day, questions: 2, generated: 1, extractive: 1, cached: 0, searches: 2, searches_cached: 1 }],
+      data: [{ project: "one", day, questions: 3, generated: 1, extractive: 1, cached: 1, searches: 2, searches_cached: 1 }],
     });
     const { prompt_tokens: promptTokens, completion_tokens: completionTokens, cost } = body.data[0] as Record<string, number>;
     expect(promptTokens).toBeGreaterThan(100 + 100);
     expect(completionTokens).toBeGreaterThan(10);
     expect(cost).toBeCloseTo(((promptTokens ?? 0) * 10 + (completionTokens ?? 0) * 100) / 1e6);
-    expect(body["total"]).toMatchObject({ questions: 2, saved_cost: 0, cached_share: 0 });
+    expect(body["total"]).toMatchObject({ questions: 3, saved_cost: (100 * 10 + 10 * 100) / 1e6, cached_share: expect.closeTo(1 / 3) });
 
     expect((await call("/v1/usage", other)).body.data).toMatchObject([{ project: "other", questions: 0, searches: 1 }]);
     expect((await call("/v1/usage", other, undefined, { "x-millrace-project": "one" })).status).toBe(404);

@@ -10,8 +10,10 @@ import type { CacheRedis } from "./cache-redis.ts";
  */
 export interface SingleFlightOptions {
   readonly redis: CacheRedis;
-  /** The lock of a process that died in the act is in the way for so long, and so long at most does a caller wait for another process. */
+  /** The lock of a process that died in the act is in the way for so long; one that lives renews it. */
   readonly lockTtlMs: number;
+  /** So long at most does a caller wait for another process. Default `lockTtlMs`. */
+  readonly patienceMs?: number;
   /** Pause between two looks for another process's result. Default 5. */
   readonly pollMs?: number;
 }
@@ -42,6 +44,9 @@ interface Shared<T> {
 
 /** Releases a lock only if it is still ours. KEYS[1] lock, ARGV[1] token. */
 const releaseScript = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
+
+/** Lengthens a lock only if it is still ours. KEYS[1] lock, ARGV[1] token, ARGV[2] milliseconds. */
+const renewScript = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0";
 
 export class SingleFlight {
   readonly counts: FlightCounts = { led: 0, joined: 0, followed: 0 };
@@ -89,20 +94,23 @@ export class SingleFlight {
     flight: Flight<T>,
     signal: AbortSignal,
   ): Promise<{ readonly value: T; readonly role: "led" | "followed" }> {
-    const { redis, lockTtlMs, pollMs = 5 } = this.#options;
+    const { redis, lockTtlMs, patienceMs = lockTtlMs, pollMs = 5 } = this.#options;
     const token = randomUUID();
-    const giveUpAt = performance.now() + lockTtlMs;
+    const giveUpAt = performance.now() + patienceMs;
     let waited = false;
     for (;;) {
       const taken = await redis.attempt((each) => each.set(lock, token, "PX", lockTtlMs, "NX"));
       // Undefined: the cache Redis is away, and with it everybody else's result.
       if (taken !== null || performance.now() >= giveUpAt) {
+        const renew = (): void => void redis.attempt((each) => each.eval(renewScript, 1, lock, token, lockTtlMs));
+        const renewal = taken === "OK" ? setInterval(renew, lockTtlMs / 3) : undefined;
         try {
           // The lock may have been free because its owner had just finished.
           const found = waited && taken === "OK" ? await flight.read() : undefined;
           if (found !== undefined) return { value: found, role: "followed" };
           return { value: await flight.compute(signal), role: "led" };
         } finally {
+          clearInterval(renewal);
           if (taken === "OK") void redis.attempt((each) => each.eval(releaseScript, 1, lock, token));
         }
       }

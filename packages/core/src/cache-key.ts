@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { ProjectName } from "./project.ts";
 import type { SearchRequest } from "./search-request.ts";
 
 /** Raise it when the same request over the same content has another answer, or the answer another form. */
@@ -6,15 +7,35 @@ const answerVersion = 2;
 
 /**
  * Everything that an answer depends on, hashed: the whole request, so that no field of it can be forgotten. The project is in the clear as well, so that
- * entries can be told apart; the length prefixes keep neighbouring parts from running into each other.
+ * entries can be told apart.
  *
  * @param epoch read before the search, never after: an answer computed from older content must not be found under a newer epoch
  */
 export function searchCacheKey(request: SearchRequest, epoch: string, spaceFingerprint: string): string {
   const parts = [String(answerVersion), epoch, spaceFingerprint, canonicalJson(request)];
-  // One update: each costs a call out of JavaScript, and every search makes a key.
-  const text = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join("");
-  return `millrace:search:${request.project}:${createHash("sha256").update(text).digest("hex").slice(0, 40)}`;
+  return `millrace:search:${request.project}:${digestOf(parts)}`;
+}
+
+/** What beside the question and the content decides how a question is answered. */
+export interface AnswerSetting {
+  /** What the caller's key may do. */
+  readonly keyScope: string;
+  readonly modelFingerprint: string;
+  readonly promptVersion: number;
+  readonly spaceFingerprint: string;
+  /** What was said before the question. */
+  readonly conversation: readonly { readonly role: string; readonly content: string }[];
+  readonly answerTokensMax: number | null;
+}
+
+/** Questions whose answers may stand for each other: all but the question itself, of the request and of the setting. */
+export function answerPartition({ query: _, ...retrieval }: SearchRequest, setting: AnswerSetting): string {
+  return digestOf([canonicalJson(retrieval), canonicalJson(setting)]);
+}
+
+/** Under which the answer to a question is kept; not by epoch, since an answer knows its own evidence. */
+export function answerKey(project: ProjectName, partition: string, question: string): string {
+  return `millrace:answer:${project}:${digestOf([partition, question])}`;
 }
 
 /** Two spellings of a query that mean the same to the model share an answer: Unicode form and white space. */
@@ -30,4 +51,11 @@ function canonicalJson(value: unknown): string {
     return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
   }
   return JSON.stringify(value);
+}
+
+/** Length prefixes keep neighbouring parts from running into each other. */
+function digestOf(parts: readonly string[]): string {
+  // One update: each costs a call out of JavaScript, and every search makes a key.
+  const text = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join("");
+  return createHash("sha256").update(text).digest("hex").slice(0, 40);
 }

@@ -1,17 +1,9 @@
 export { analysisVersion, queryTermsOf, type Term, termsOf } from "./analysis.ts";
+export type { Answer, AskEvent, AskStep, SourceSummary } from "./ask/answer.ts";
 export type { Citation } from "./ask/answer-filter.ts";
-export {
-  type Answer,
-  type AskDeps,
-  type AskEvent,
-  type AskRequest,
-  type AskStep,
-  ask,
-  type Generation,
-  type GenerationRequest,
-  type LanguageModel,
-  parseAskRequest,
-} from "./ask/ask.ts";
+export { type AskDeps, type Asked, type AskRequest, ask, parseAskRequest, parseSessionId } from "./ask/ask.ts";
+export type { AnswerKeeper, CacheResult, StoredAnswer } from "./ask/cached-answer.ts";
+export type { Generation, GenerationRequest, LanguageModel, Usage } from "./ask/language-model.ts";
 export type { ChatMessage } from "./ask/prompt.ts";
 export type { AnswerSource } from "./ask/source.ts";
 export { estimateTokens } from "./ask/tokens.ts";

@@ -100,6 +100,19 @@ export const limits = {
   /** Of a chat in OpenAI's form, with the whole conversation in every request. */
   chatBodyBytesMax: 1024 * 1024,
   chatMessagesMax: 512,
+  /** A question made to stand alone, and what a model may take to make it. */
+  standaloneCharsMax: 1_000,
+  standaloneTokensMax: 200,
+  standaloneTimeoutMs: 10_000,
+  /** What a session remembers, by `estimateTokens`; the oldest turns are forgotten first. */
+  sessionTokensMax: 4_000,
+  /** Sessions of one key; those unused for longest are forgotten first. */
+  sessionsPerKeyMax: 1_000,
+  /** A session is forgotten when nothing was asked in it for so long. */
+  sessionTtlSeconds: 86_400,
+  answerCacheTtlSeconds: 600,
+  /** Longer than for searches: a burst of questions may keep a process busy for a moment, and a miss costs seconds of a model. */
+  answerCacheTimeoutMs: 1_000,
   /** Of the passage that a citation quotes. */
   quoteCharsMax: 300,
   /** A model's answer ends here, whatever it goes on to say. */

@@ -56,6 +56,8 @@ export const environmentSchema = z.object({
   MILLRACE_CHUNK_TOKENS_MAX: z.coerce.number().int().min(16).max(8_192).default(limits.chunkTokensMax),
   MILLRACE_CHUNK_TOKENS_OVERLAP: z.coerce.number().int().min(0).max(4_096).default(limits.chunkTokensOverlap),
   MILLRACE_SEARCH_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.searchCacheTtlSeconds),
+  MILLRACE_ANSWER_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.answerCacheTtlSeconds),
+  MILLRACE_SESSION_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.sessionTtlSeconds),
   LLM_BASE_URL: optionalText,
   LLM_MODEL: optionalText,
   LLM_FALLBACK_MODELS: optionalText,
@@ -148,6 +150,8 @@ export interface Config {
   readonly parse: { readonly timeoutMs: number; readonly memoryBytesMax: number };
   readonly chunking: { readonly tokensMax: number; readonly tokensOverlap: number; readonly tokensMin: number };
   readonly searchCacheTtlSeconds: number;
+  readonly answerCacheTtlSeconds: number;
+  readonly sessionTtlSeconds: number;
   /** Undefined: answers are extractive. */
   readonly llm: LlmConfig | undefined;
   readonly quotas: QuotaConfig;
@@ -204,6 +208,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       tokensMin: Math.min(limits.chunkTokensMin, Math.floor(e.MILLRACE_CHUNK_TOKENS_MAX / 4)),
     },
     searchCacheTtlSeconds: e.MILLRACE_SEARCH_CACHE_TTL_SECONDS,
+    answerCacheTtlSeconds: e.MILLRACE_ANSWER_CACHE_TTL_SECONDS,
+    sessionTtlSeconds: e.MILLRACE_SESSION_TTL_SECONDS,
     llm: llmOf(e),
     quotas: quotasOf(e),
     usageDays: e.MILLRACE_USAGE_DAYS,

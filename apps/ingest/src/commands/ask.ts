@@ -10,6 +10,7 @@ interface AskOptions {
   readonly project: string;
   readonly topK: number;
   readonly filter?: string;
+  readonly session?: string;
   readonly explain: boolean;
   readonly json: boolean;
 }
@@ -25,6 +26,7 @@ export function addAskCommand(program: Command): void {
     .option("-p, --project <slug>", "project to ask", "default")
     .option("-k, --top-k <count>", `sources at most, 1 to ${limits.topKMax}`, integerBetween(1, limits.topKMax), limits.askTopKDefault)
     .option("--filter <json>", "only documents that match this filter")
+    .option("--session <id>", "go on with the conversation of this name, or begin it")
     .option("--explain", "how long each step took", false)
     .option("--json", "the whole answer of the query service, when it is complete", false)
     .action(runAsk);
@@ -34,9 +36,10 @@ async function runAsk(question: string, options: AskOptions): Promise<void> {
   const config = loadConfig();
   const project = parseProjectName(options.project);
   const filter = options.filter === undefined ? {} : { filter: filterOf(options.filter) };
+  const session = options.session === undefined ? {} : { session_id: options.session };
   const url = await queryUrl(config);
   const apiKey = await loadOrCreateAdminKey(config.home);
-  const body = { question, top_k: options.topK, trace: options.explain, ...filter };
+  const body = { question, top_k: options.topK, trace: options.explain, ...filter, ...session };
   for await (const event of ask({ url, apiKey, project, body })) {
     if (event.event === "delta" && !options.json) process.stdout.write(printableLines(event.data.text));
     if (event.event !== "done") continue;
@@ -45,9 +48,19 @@ async function runAsk(question: string, options: AskOptions): Promise<void> {
   }
 }
 
-function printEnd({ citations, mode, reason, truncated, model, took_ms: tookMs, timings_ms: timings }: AnswerReply): void {
+function printEnd({
+  citations,
+  mode,
+  reason,
+  truncated,
+  model,
+  standalone_question: standalone,
+  took_ms: tookMs,
+  timings_ms: timings,
+}: AnswerReply): void {
   print("\n");
   for (const citation of citations.toSorted((a, b) => a.n - b.n)) print(citationText(citation));
+  if (standalone !== null) note(`Understood as: ${printable(standalone)}`);
   if (truncated) note("The model stopped at its limit of tokens: the answer is not whole.");
   if (reason === "llm_unavailable") note("The language model does not answer: these are sentences of the sources, verbatim.");
   print(`${mode === "generated" ? `by ${printable(model ?? "")}` : "extractive, without a language model"} · ${tookMs.toFixed(0)} ms`);

@@ -1,9 +1,11 @@
-import type { Answer, AnswerSource, Citation } from "@millrace/core";
+import type { Answer, AskRequest, Citation, SourceSummary } from "@millrace/core";
+import type { TimedAnswer } from "./answering.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
 /** The answer as it goes over the wire. `timings_ms` where they were asked for. */
-export function answerJson(answer: Answer, tookMs: number, timings: Readonly<Record<string, number>> | undefined): Json {
+export function answerJson({ sessionId }: AskRequest, answered: TimedAnswer, traced: boolean): Json {
+  const { answer, cache, standaloneQuestion, tookMs, timings } = answered;
   return {
     object: "answer",
     answer: answer.answer,
@@ -13,9 +15,11 @@ export function answerJson(answer: Answer, tookMs: number, timings: Readonly<Rec
     truncated: answer.truncated,
     model: answer.model ?? null,
     usage: usageJson(answer.usage),
-    cache: "miss",
+    session_id: sessionId ?? null,
+    standalone_question: standaloneQuestion ?? null,
+    cache,
     took_ms: tookMs,
-    ...(timings === undefined ? {} : { timings_ms: timings }),
+    ...(traced ? { timings_ms: timings } : {}),
   };
 }
 
@@ -27,6 +31,6 @@ export function citationJson({ n, documentId, source, page, chunkId, quote }: Ci
   return { n, document_id: documentId, source, page: page ?? null, chunk_id: chunkId, quote };
 }
 
-export function sourceJson({ n, documentId, source, page, chunkId, headings, title, score }: AnswerSource): Json {
+export function sourceJson({ n, documentId, source, page, chunkId, headings, title, score }: SourceSummary): Json {
   return { n, document_id: documentId, source, page: page ?? null, chunk_id: chunkId, headings, title, score };
 }

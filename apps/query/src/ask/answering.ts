@@ -1,18 +1,23 @@
 import {
-  type Answer,
+  type AnswerKeeper,
   type AskEvent,
+  type Asked,
   type AskRequest,
   type AskStep,
   ask,
   type Embedder,
+  errorMessage,
   isMillraceError,
   type LanguageModel,
   limits,
+  type ProjectName,
   type RetrieveDeps,
   retrieve,
   type SearchDeps,
   spaceMismatch,
+  type Usage,
 } from "@millrace/core";
+import type { Principal } from "@millrace/ledger";
 import type { Logger } from "@millrace/runtime";
 import type { Admission } from "../admission.ts";
 import type { QueryMetrics } from "../metrics.ts";
@@ -21,22 +26,33 @@ import type { Caller } from "../quota/quota-policy.ts";
 import type { QuestionTicket, Quotas } from "../quota/quotas.ts";
 import type { UsageCounters } from "../usage/usage-counters.ts";
 import { eventStream, type ServerSentEvent } from "./event-stream.ts";
+import { type Sessions, type ToldTurn, withdrawDeleted } from "./sessions.ts";
 
 export interface AnsweringDeps extends RetrieveDeps {
+  readonly ledger: SearchDeps["ledger"];
   readonly spaces: SearchDeps["spaces"];
   readonly admission: Admission;
   readonly quotas: Quotas;
   readonly usage: Pick<UsageCounters, "add">;
-  readonly metrics: Pick<QueryMetrics, "observeStep">;
+  readonly metrics: Pick<QueryMetrics, "observeStep" | "countAnswer">;
   readonly logger: Logger;
   /** Embeds sentences for extractive answers, past the cache of query vectors. */
   readonly model: Pick<Embedder, "embed">;
   /** Undefined: answers are extractive. */
   readonly languageModel?: LanguageModel;
+  readonly questions: AnswerKeeper;
+  readonly sessions: Sessions;
 }
 
-export interface TimedAnswer {
-  readonly answer: Answer;
+/** Who asks, and by what key. */
+export type Asker = Pick<Principal, "keyId" | "scopes">;
+
+/** `broken` becomes an error for who streams, and is nothing to who does not. */
+export type ToldEvent = Exclude<AskEvent, { readonly type: "broken" }>;
+
+export interface TimedAnswer extends Pick<Asked, "answer" | "cache" | "saved"> {
+  /** What was searched for, where a session made another question of it. */
+  readonly standaloneQuestion: string | undefined;
   readonly tookMs: number;
   /** Milliseconds of each step. */
   readonly timings: Readonly<Record<string, number>>;
@@ -65,17 +81,52 @@ export class Answering {
     return this.#deps.quotas.admitQuestion(caller, { stream });
   }
 
-  /** @throws as `ask` does; Refusal where too many wait; QuotaRefusal where the tokens are used up */
-  async answer(request: AskRequest, ticket: QuestionTicket, emit: (event: AskEvent) => void, signal: AbortSignal): Promise<TimedAnswer> {
+  /**
+   * The answer, in its session where the request names one, which then remembers it.
+   * @throws as `ask` does; Refusal where too many wait; QuotaRefusal where the tokens are used up; where it is streamed, DependencyError of a model that
+   *   failed after a word
+   */
+  async answer(
+    request: AskRequest,
+    asker: Asker,
+    ticket: QuestionTicket,
+    emit: (event: ToldEvent) => void,
+    signal: AbortSignal,
+  ): Promise<TimedAnswer> {
+    try {
+      return await this.#answer(request, asker, ticket, emit, signal);
+    } finally {
+      ticket.end();
+    }
+  }
+
+  async #answer(
+    request: AskRequest,
+    asker: Asker,
+    ticket: QuestionTicket,
+    emit: (event: ToldEvent) => void,
+    signal: AbortSignal,
+  ): Promise<TimedAnswer> {
     const deps = this.#deps;
     const startedAt = performance.now();
     const timings: Record<string, number> = {};
-    const { project } = request.search;
-    const model = deps.languageModel === undefined ? undefined : ticket.metered(deps.languageModel);
-    const answer = await ask(
+    const { project, query } = request.search;
+    const turns = await this.#turns(request, asker);
+    // A model that failed after a word ends the answer for who has read it, not for others who wait for the same.
+    const broken = new AbortController();
+    const own = AbortSignal.any([signal, broken.signal]);
+    // Tokens cost whether or not they became an answer.
+    const countTokens = ({ promptTokens, completionTokens }: Usage): void =>
+      deps.usage.add(project, { prompt_tokens: promptTokens, completion_tokens: completionTokens });
+    const model = deps.languageModel === undefined ? undefined : ticket.metered(deps.languageModel, countTokens);
+    const asked = await ask(
       request,
+      turns.map(({ standalone, answer }) => ({ question: standalone, answer })),
       {
         model,
+        keeper: deps.questions,
+        ledger: deps.ledger,
+        setting: { keyScope: asker.scopes.toSorted().join(" "), spaceFingerprint: deps.embedder.space.fingerprint },
         embed: (texts, purpose, own) =>
           purpose === "query" ? deps.embedder.embed(texts, own, purpose) : deps.model.embed(texts, own, purpose),
         async retrieve(search, own) {
@@ -94,16 +145,40 @@ export class Answering {
           }
         },
       },
-      emit,
-      signal,
-    ).finally(() => {
-      ticket.end();
-      // Tokens cost whether or not they became an answer.
-      if (model !== undefined)
-        deps.usage.add(project, { prompt_tokens: model.used.promptTokens, completion_tokens: model.used.completionTokens });
-    });
-    deps.usage.add(project, { questions: 1, [answer.mode]: 1 });
-    return { answer, tookMs: rounded(performance.now() - startedAt), timings };
+      (event) => {
+        if (own.aborted) return;
+        if (event.type !== "broken") emit(event);
+        else if (request.stream) broken.abort(event.error);
+      },
+      own,
+    );
+    own.throwIfAborted();
+    const { question, answer, cache, saved } = asked;
+    deps.metrics.countAnswer(answer.mode === "generated" ? cache : "extractive");
+    this.#countUsage(project, asked);
+    await this.#remember(request, asker, asked, turns.length > 0);
+    const standaloneQuestion = question === query ? undefined : question;
+    return { answer, cache, saved, standaloneQuestion, tookMs: rounded(performance.now() - startedAt), timings };
+  }
+
+  #countUsage(project: ProjectName, { answer, cache, saved }: Asked): void {
+    const fromCache = { cached: 1, saved_prompt_tokens: saved.promptTokens, saved_completion_tokens: saved.completionTokens };
+    this.#deps.usage.add(project, { questions: 1, ...(cache === "miss" ? { [answer.mode]: 1 } : fromCache) });
+  }
+
+  async #turns({ sessionId, search: { project } }: AskRequest, { keyId }: Asker): Promise<ToldTurn[]> {
+    if (sessionId === undefined) return [];
+    return withdrawDeleted(await this.#deps.sessions.turns({ project, keyId }, sessionId), project, this.#deps.ledger);
+  }
+
+  async #remember({ sessionId, search }: AskRequest, { keyId }: Asker, { question, answer }: Asked, goesOn: boolean): Promise<void> {
+    if (sessionId === undefined) return;
+    const documentIds = [...new Set(answer.citations.map(({ documentId }) => documentId))];
+    const turn = { question: search.query, standalone: question, answer: answer.answer, documentIds, at: Date.now() };
+    await this.#deps.sessions
+      .remember({ project: search.project, keyId }, sessionId, turn, goesOn)
+      // The answer is there, and may have been read.
+      .catch((error: unknown) => this.#deps.logger.warn({ reason: errorMessage(error) }, "session.not_remembered"));
   }
 
   /**

@@ -1,11 +1,11 @@
-import { type AskEvent, InvalidInputError, limits, type ProjectName, parseAskRequest } from "@millrace/core";
+import { InvalidInputError, limits, type ProjectName, parseAskRequest } from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
 import type { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { Refusal } from "../problem.ts";
 import { bodyTooLarge } from "../search-endpoint.ts";
 import { answerJson, citationJson, sourceJson } from "./answer-json.ts";
-import type { Answering } from "./answering.ts";
+import type { Answering, ToldEvent } from "./answering.ts";
 import type { ServerSentEvent } from "./event-stream.ts";
 
 type Env = { Variables: { principal: Principal; project: ProjectName } };
@@ -19,18 +19,17 @@ export function addAskRoutes(app: Hono<Env>, answering: Answering): void {
     },
   });
   app.post("/v1/ask", limitBody, async (context) => {
-    if (!context.get("principal").scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
+    const asker = context.get("principal");
+    if (!asker.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
     const body: unknown = await context.req.json().catch(() => {
       throw new InvalidInputError("request.malformed", "The body is not JSON");
     });
     const request = parseAskRequest(context.get("project"), body);
     const traced = (body as { trace?: unknown }).trace === true;
     const client = context.req.raw.signal;
-    const ticket = await answering.admit({ keyId: context.get("principal").keyId, project: request.search.project }, request);
-    const answer = async (emit: (event: AskEvent) => void, signal: AbortSignal): Promise<ReturnType<typeof answerJson>> => {
-      const { answer: answered, tookMs, timings } = await answering.answer(request, ticket, emit, signal);
-      return answerJson(answered, tookMs, traced ? timings : undefined);
-    };
+    const ticket = await answering.admit({ keyId: asker.keyId, project: request.search.project }, request);
+    const answer = async (emit: (event: ToldEvent) => void, signal: AbortSignal): Promise<ReturnType<typeof answerJson>> =>
+      answerJson(request, await answering.answer(request, asker, ticket, emit, signal), traced);
     if (!request.stream)
       return context.json(await answer(() => undefined, client), 200, { "cache-control": "no-store", ...ticket.headers });
     return answering.stream({
@@ -48,7 +47,7 @@ export function addAskRoutes(app: Hono<Env>, answering: Answering): void {
   });
 }
 
-function eventJson(event: AskEvent): ServerSentEvent {
+function eventJson(event: ToldEvent): ServerSentEvent {
   switch (event.type) {
     case "sources":
       return { event: "sources", data: event.sources.map(sourceJson) };

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { type AskEvent, InvalidInputError, limits, type ProjectName } from "@millrace/core";
+import { InvalidInputError, limits, type ProjectName } from "@millrace/core";
 import type { Principal } from "@millrace/ledger";
 import type { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { citationJson, sourceJson, usageJson } from "../ask/answer-json.ts";
-import type { Answering, TimedAnswer } from "../ask/answering.ts";
+import type { Answering, Asker, TimedAnswer, ToldEvent } from "../ask/answering.ts";
 import { Refusal } from "../problem.ts";
 import type { QuestionTicket } from "../quota/quotas.ts";
 import { type ChatRequest, chatModel, parseChatRequest } from "./chat-request.ts";
@@ -30,15 +30,16 @@ export function addChatRoutes(app: Hono<Env>, answering: Answering): void {
     },
   });
   app.post("/v1/chat/completions", limitBody, async (context) => {
-    if (!context.get("principal").scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
+    const asker = context.get("principal");
+    if (!asker.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
     const body: unknown = await context.req.json().catch(() => {
       throw new InvalidInputError("request.malformed", "The body is not JSON");
     });
     const request = parseChatRequest(context.get("project"), body);
     const client = context.req.raw.signal;
-    const ticket = await answering.admit({ keyId: context.get("principal").keyId, project: context.get("project") }, request.ask);
-    if (request.ask.stream) return streamChat(request, ticket, answering, client);
-    const answered = await answering.answer(request.ask, ticket, () => undefined, client);
+    const ticket = await answering.admit({ keyId: asker.keyId, project: context.get("project") }, request.ask);
+    if (request.ask.stream) return streamChat(request, asker, ticket, answering, client);
+    const answered = await answering.answer(request.ask, asker, ticket, () => undefined, client);
     const choice = { index: 0, message: { role: "assistant", content: answered.answer.answer, refusal: null }, logprobs: null };
     const frame = frameOf("chat.completion", request);
     const completion = { ...frame, choices: [{ ...choice, finish_reason: finishOf(answered) }], usage: usageJson(answered.answer.usage) };
@@ -53,7 +54,7 @@ export function addChatRoutes(app: Hono<Env>, answering: Answering): void {
   });
 }
 
-function streamChat(request: ChatRequest, ticket: QuestionTicket, answering: Answering, client: AbortSignal): Response {
+function streamChat(request: ChatRequest, asker: Asker, ticket: QuestionTicket, answering: Answering, client: AbortSignal): Response {
   const frame = frameOf("chat.completion.chunk", request);
   const chunkOf = (delta: Json, finish: string | null = null, extra: Json = {}): { data: Json } => ({
     data: { ...frame, choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }], ...extra },
@@ -62,13 +63,13 @@ function streamChat(request: ChatRequest, ticket: QuestionTicket, answering: Ans
     ticket,
     client,
     run: async (send, signal) => {
-      const emit = (event: AskEvent): void => {
+      const emit = (event: ToldEvent): void => {
         // The client may have to wait for the first word, but not for the sources.
         if (event.type === "sources")
           send(chunkOf({ role: "assistant", content: "" }, null, { millrace: { sources: event.sources.map(sourceJson) } }));
         if (event.type === "delta") send(chunkOf({ content: event.text }));
       };
-      const answered = await answering.answer(request.ask, ticket, emit, signal);
+      const answered = await answering.answer(request.ask, asker, ticket, emit, signal);
       send(chunkOf({}, finishOf(answered), { millrace: extensionOf(answered) }));
       if (request.includeUsage) send({ data: { ...frame, choices: [], usage: usageJson(answered.answer.usage) } });
       send({ data: "[DONE]" });
@@ -85,6 +86,6 @@ function finishOf({ answer }: TimedAnswer): "stop" | "length" {
   return answer.truncated ? "length" : "stop";
 }
 
-function extensionOf({ answer: { citations, mode, reason, model }, tookMs }: TimedAnswer): Json {
-  return { citations: citations.map(citationJson), mode, reason: reason ?? null, model: model ?? null, took_ms: tookMs };
+function extensionOf({ answer: { citations, mode, reason, model }, cache, tookMs }: TimedAnswer): Json {
+  return { citations: citations.map(citationJson), mode, reason: reason ?? null, model: model ?? null, cache, took_ms: tookMs };
 }

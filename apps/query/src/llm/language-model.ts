@@ -22,6 +22,7 @@ const retryAfterMsMax = 3_000;
  * has heard a word of the answer.
  */
 export class ServedLanguageModel implements LanguageModel {
+  readonly fingerprint: string;
   readonly contextTokensMax: number;
   readonly answerTokensMax: number;
   readonly #server: ChatServer;
@@ -29,6 +30,8 @@ export class ServedLanguageModel implements LanguageModel {
   readonly #logger: Logger;
 
   constructor(options: LanguageModelOptions) {
+    const { baseUrl, models, contextTokensMax, answerTokensMax } = options;
+    this.fingerprint = JSON.stringify({ baseUrl, models, contextTokensMax, answerTokensMax });
     this.contextTokensMax = options.contextTokensMax;
     this.answerTokensMax = options.answerTokensMax;
     this.#server = new ChatServer(options);

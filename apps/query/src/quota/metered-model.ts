@@ -1,20 +1,23 @@
-import { estimateTokens, type Generation, type GenerationRequest, type LanguageModel } from "@millrace/core";
+import { estimateTokens, type Generation, type GenerationRequest, type LanguageModel, type Usage } from "@millrace/core";
 
 /** Claims tokens before they are used; what it returns is told how many were. */
 type ClaimTokens = (tokens: number) => Promise<(used: number) => Promise<void>>;
 
 /** A language model that claims the tokens of a call before it, as many as it may need, and gives back what it did not. */
 export class MeteredModel implements LanguageModel {
+  readonly fingerprint: string;
   readonly contextTokensMax: number;
   readonly answerTokensMax: number;
-  /** Tokens of all calls so far. */
-  readonly used = { promptTokens: 0, completionTokens: 0 };
   readonly #model: LanguageModel;
   readonly #claim: ClaimTokens;
+  readonly #onUsed: (usage: Usage) => void;
 
-  constructor(model: LanguageModel, claim: ClaimTokens) {
+  /** @param onUsed told of every call's tokens when it ends, which may be after the question that began it, where others wait for the same */
+  constructor(model: LanguageModel, claim: ClaimTokens, onUsed: (usage: Usage) => void) {
     this.#model = model;
     this.#claim = claim;
+    this.#onUsed = onUsed;
+    this.fingerprint = model.fingerprint;
     this.contextTokensMax = model.contextTokensMax;
     this.answerTokensMax = model.answerTokensMax;
   }
@@ -37,8 +40,7 @@ export class MeteredModel implements LanguageModel {
       if (chars > 0 || signal.aborted) usage = { promptTokens, completionTokens: Math.ceil(chars / 4) };
       throw error;
     } finally {
-      this.used.promptTokens += usage.promptTokens;
-      this.used.completionTokens += usage.completionTokens;
+      this.#onUsed(usage);
       void settle(usage.promptTokens + usage.completionTokens);
     }
   }

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { errorMessage, type LanguageModel, limits } from "@millrace/core";
+import { errorMessage, type LanguageModel, limits, type Usage } from "@millrace/core";
 import type { Logger, QuotaConfig } from "@millrace/runtime";
 import { LocalQuotaStore } from "./local-quota-store.ts";
 import { MeteredModel } from "./metered-model.ts";
@@ -11,8 +11,8 @@ import type { Lease, QuotaStore, Taken } from "./quota-store.ts";
 export interface QuestionTicket {
   /** For the reply. */
   readonly headers: Readonly<Record<string, string>>;
-  /** The model within the caller's quotas of tokens. Its `generate` throws QuotaRefusal where they are used up. */
-  metered(model: LanguageModel): MeteredModel;
+  /** The model within the caller's quotas of tokens. Its `generate` throws QuotaRefusal where they are used up, and `onUsed` is told of what was used. */
+  metered(model: LanguageModel, onUsed: (usage: Usage) => void): LanguageModel;
   /** Call when its answer has ended, however it did. */
   end(): void;
 }
@@ -55,7 +55,7 @@ export class Quotas {
     if (leases.length > 0) this.#keep(lease);
     return {
       headers: quotaHeaders(claims, taken),
-      metered: (model) => new MeteredModel(model, (tokens) => this.#claimTokens(caller, tokens)),
+      metered: (model, onUsed) => new MeteredModel(model, (tokens) => this.#claimTokens(caller, tokens), onUsed),
       end: () => {
         if (!this.#leases.delete(lease)) return;
         void this.#local.release(lease);

@@ -1,8 +1,17 @@
-import type { ChatMessage } from "./prompt.ts";
+import type { LanguageModel } from "./language-model.ts";
+import { type ChatMessage, promptFrameTokens } from "./prompt.ts";
 import { estimateTokens } from "./tokens.ts";
 
 /** The frame that a model's template puts around a message. */
 const messageTokens = 8;
+
+/** Sources matter more than what was said before: they are what answers are made from. */
+const conversationShareMax = 0.25;
+
+/** What of a model's window is for a conversation. */
+export function conversationTokensMax({ contextTokensMax, answerTokensMax }: LanguageModel): number {
+  return Math.floor((contextTokensMax - answerTokensMax - promptFrameTokens) * conversationShareMax);
+}
 
 /**
  * What of a conversation fits into `tokensMax`: what the application says (system messages) first, then the newest messages; from the first that does

@@ -5,6 +5,9 @@ export interface ChatMessage {
   readonly content: string;
 }
 
+/** Raise it when the same question with the same sources is put or checked in another way: answers of before are then not found any more. */
+export const promptVersion = 1;
+
 /** Tokens of the instructions below with their frame, by `estimateTokens`, generously. */
 export const promptFrameTokens = 700;
 

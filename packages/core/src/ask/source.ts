@@ -1,4 +1,6 @@
 import type { StoredHit } from "../ports.ts";
+import type { LanguageModel } from "./language-model.ts";
+import { type ChatMessage, promptFrameTokens } from "./prompt.ts";
 import { estimateTokens } from "./tokens.ts";
 
 /** A retrieved chunk with the number under which an answer cites it. */
@@ -37,6 +39,21 @@ export function selectSources(hits: readonly StoredHit[], tokensMax: number): An
     });
   }
   return sources;
+}
+
+/** What the model's window has left for sources; without a model, as many as it likes. */
+export function sourceTokensMax(question: string, conversation: readonly ChatMessage[], model: LanguageModel | undefined): number {
+  if (model === undefined) return Number.POSITIVE_INFINITY;
+  const said = conversation.reduce((sum, { content }) => sum + estimateTokens(content), 0);
+  return model.contextTokensMax - model.answerTokensMax - promptFrameTokens - estimateTokens(question) - said;
+}
+
+/** What an answer is made from, the same for the same chunks in whatever order. A chunk's key names the version of its document. */
+export function evidenceOf(sources: readonly AnswerSource[]): string {
+  return sources
+    .map(({ chunkId }) => chunkId)
+    .sort()
+    .join(" ");
 }
 
 /** The lines that fence a source in the prompt. */

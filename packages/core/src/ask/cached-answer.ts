@@ -1,0 +1,169 @@
+import { type AnswerSetting, answerKey, answerPartition } from "../cache-key.ts";
+import { isMillraceError } from "../errors.ts";
+import type { StoredHit } from "../ports.ts";
+import type { ProjectName } from "../project.ts";
+import type { SearchRequest } from "../search-request.ts";
+import {
+  type Answer,
+  type AnswerDeps,
+  type AskEvent,
+  answerFrom,
+  type Question,
+  replay,
+  type SourceSummary,
+  withoutText,
+} from "./answer.ts";
+import type { LanguageModel, Usage } from "./language-model.ts";
+import { promptVersion } from "./prompt.ts";
+import { type AnswerSource, evidenceOf, selectSources, sourceTokensMax } from "./source.ts";
+
+/** An answer with what it rests on. */
+export interface StoredAnswer {
+  /** Of the project's content, read before the sources were searched for. */
+  readonly epoch: string;
+  /** Generations of the documents that its sources are of. */
+  readonly documents: readonly (readonly [documentId: string, generation: string])[];
+  /** `evidenceOf` its sources. */
+  readonly evidence: string;
+  readonly sources: readonly SourceSummary[];
+  readonly answer: Answer;
+}
+
+/** `hit`: of the same question, asked before or at the same moment. */
+export type CacheResult = "hit" | "miss";
+
+/** Where answers are kept; `QuestionCache` of `@millrace/cache`. What of it is broken is a miss. */
+export interface AnswerKeeper {
+  read(key: string): Promise<StoredAnswer | undefined>;
+  keep(key: string, answer: StoredAnswer): Promise<void>;
+  /** Replaces an answer that is there, which lives no longer for that. */
+  confirm(key: string, answer: StoredAnswer): Promise<void>;
+  drop(key: string): Promise<void>;
+  /** Computes once for all who ask meanwhile. */
+  once<T>(
+    key: string,
+    flight: { read(): Promise<T | undefined>; compute(signal: AbortSignal): Promise<T> },
+    signal: AbortSignal,
+  ): Promise<{ readonly value: T; readonly role: "led" | "joined" | "followed" }>;
+}
+
+export interface CachedAnswerDeps extends AnswerDeps {
+  readonly retrieve: (request: SearchRequest, signal: AbortSignal) => Promise<readonly StoredHit[]>;
+  readonly keeper: AnswerKeeper;
+  readonly ledger: {
+    epoch(project: ProjectName): Promise<string>;
+    liveGenerations(project: ProjectName, documentIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  };
+  readonly setting: Pick<AnswerSetting, "keyScope" | "spaceFingerprint">;
+}
+
+export interface CachedAnswer {
+  /** Its usage is what this question took. */
+  readonly answer: Answer;
+  readonly cache: CacheResult;
+  /** What it would have taken besides, had nobody asked before. */
+  readonly saved: Usage;
+}
+
+interface Made {
+  readonly stored: StoredAnswer;
+  readonly cache: CacheResult;
+}
+
+const nothing: Usage = { promptTokens: 0, completionTokens: 0 };
+
+/**
+ * An answer that was given before, as long as it would be made from the same evidence now; else a new one, made once for all who ask meanwhile.
+ *
+ * An entry dies when a document among its sources changes or is deleted. When the project's epoch is the entry's, nothing else has changed either. When it is
+ * another one, the sources are searched for again, and the same ones confirm the entry: so no new document is overlooked, and an ingest elsewhere in
+ * the project costs a search, not an answer of the model. Answers are made under the epoch that the question found, so that nobody waits for one that
+ * was begun before a change he knows of.
+ * @throws as `answerFrom` does, and what `retrieve` throws
+ */
+export async function cachedAnswer(
+  question: Question,
+  model: LanguageModel,
+  deps: CachedAnswerDeps,
+  emit: (event: AskEvent) => void,
+  signal: AbortSignal,
+): Promise<CachedAnswer> {
+  const { keeper } = deps;
+  const { search, conversation, answerTokensMax } = question;
+  const { project, query } = search;
+  const asked = { conversation, answerTokensMax: answerTokensMax ?? null, promptVersion, modelFingerprint: model.fingerprint };
+  const partition = answerPartition(search, { ...deps.setting, ...asked });
+  const key = answerKey(project, partition, query);
+  const { epoch, entry } = await deps.step("cache", () => lookUp(key, project, deps));
+  if (entry?.epoch === epoch) {
+    replay(entry.answer, entry.sources, emit);
+    return given({ stored: entry, cache: "hit" });
+  }
+
+  let led = false;
+  let told = false;
+  const compute = async (shared: AbortSignal): Promise<Made> => {
+    led = true;
+    const hits = await deps.step("retrieve", () => deps.retrieve(search, shared));
+    const sources = selectSources(hits, sourceTokensMax(query, conversation, model));
+    const evidence = evidenceOf(sources);
+    if (entry?.evidence === evidence) {
+      const confirmed = { ...entry, epoch };
+      await keeper.confirm(key, confirmed);
+      return { stored: confirmed, cache: "hit" };
+    }
+    told = true;
+    const answer = await answerFrom(question, sources, deps, emit, shared);
+    const stored = { epoch, documents: documentsOf(sources), evidence, sources: sources.map(withoutText), answer };
+    if (mayBeKept(answer)) await keeper.keep(key, stored);
+    return { stored, cache: "miss" };
+  };
+  const read = async (): Promise<Made | undefined> => {
+    const stored = await keeper.read(key);
+    return stored?.epoch === epoch ? { stored, cache: "hit" } : undefined;
+  };
+  const make = async (): Promise<{ value: Made; role: "led" | "joined" | "followed" }> => {
+    for (;;) {
+      try {
+        return await keeper.once(`${key}:${epoch}`, { read, compute }, signal);
+      } catch (error) {
+        // An outage is everybody's. What was another caller's own, as a quota is, is no reason for this one.
+        if (led || signal.aborted || isMillraceError(error)) throw error;
+      }
+    }
+  };
+  const { value, role } = await make();
+  if (!told) replay(value.stored.answer, value.stored.sources, emit);
+  const isShared = role !== "led" && value.stored.answer.mode === "generated";
+  return given(isShared ? { ...value, cache: "hit" } : value);
+}
+
+/** The project's epoch, and the answer that is kept, if all that it rests on is live. */
+async function lookUp(
+  key: string,
+  project: ProjectName,
+  { keeper, ledger }: CachedAnswerDeps,
+): Promise<{ epoch: string; entry: StoredAnswer | undefined }> {
+  const [epoch, entry] = await Promise.all([ledger.epoch(project), keeper.read(key)]);
+  if (entry === undefined) return { epoch, entry };
+  const live = await ledger.liveGenerations(
+    project,
+    entry.documents.map(([documentId]) => documentId),
+  );
+  if (entry.documents.every(([documentId, generation]) => live.get(documentId) === generation)) return { epoch, entry };
+  await keeper.drop(key);
+  return { epoch, entry: undefined };
+}
+
+/** Whole, by a model, and nothing was wrong with it. */
+function mayBeKept({ mode, truncated, clean }: Answer): boolean {
+  return mode === "generated" && !truncated && clean;
+}
+
+function documentsOf(sources: readonly AnswerSource[]): [string, string][] {
+  return [...new Map(sources.map(({ documentId, generation }) => [documentId, generation]))];
+}
+
+function given({ stored: { answer }, cache }: Made): CachedAnswer {
+  return cache === "miss" ? { answer, cache, saved: nothing } : { answer: { ...answer, usage: nothing }, cache, saved: answer.usage };
+}
