@@ -1,6 +1,7 @@
 /**
  * `npm run mutants [name …]`: takes each guard of `mutants.json` away in turn and expects its test to fail. A mutant is a piece of a source file (`from`,
- * which occurs once) and what stands there instead (`to`); `vitest.config.ts` puts it there.
+ * which occurs once) and what stands there instead (`to`); `vitest.config.ts` puts it there, and `mutate-spawned.mjs` into the built files that spawned
+ * processes run.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -10,7 +11,7 @@ const wanted = process.argv.slice(2);
 let survivors = 0;
 for (const { name, test } of mutants.filter((mutant) => wanted.length === 0 || wanted.some((part) => mutant.name.includes(part)))) {
   const { status, stdout } = spawnSync("npx", ["vitest", "run", "--reporter=json", test], {
-    env: { ...process.env, MILLRACE_MUTANT: name },
+    env: { ...process.env, MILLRACE_MUTANT: name, NODE_OPTIONS: `--import ${new URL("./mutate-spawned.mjs", import.meta.url)}` },
     encoding: "utf8",
     maxBuffer: 64 * 1024 * 1024,
   });

@@ -11,6 +11,7 @@ import { addKeysCommands } from "./commands/keys.ts";
 import { addResumeCommand } from "./commands/resume.ts";
 import { addSearchCommand } from "./commands/search.ts";
 import { addStatusCommand } from "./commands/status.ts";
+import { addTuneCommand } from "./commands/tune.ts";
 import { addUpCommand } from "./commands/up.ts";
 import { addUsageCommand } from "./commands/usage.ts";
 import { note, printable } from "./terminal.ts";
@@ -30,6 +31,7 @@ for (const add of [
   addJobsCommands,
   addResumeCommand,
   addDoctorCommand,
+  addTuneCommand,
   addKeysCommands,
   addUsageCommand,
 ]) {

@@ -13,7 +13,7 @@ export interface SearchHit {
 
 export interface SearchReply {
   readonly data: readonly SearchHit[];
-  readonly cache: "hit" | "miss";
+  readonly cache: "hit" | "stale" | "miss";
   readonly took_ms: number;
 }
 

@@ -25,6 +25,7 @@ import { ServedLanguageModel } from "./llm/language-model.ts";
 import { createMetrics } from "./metrics.ts";
 import { Quotas } from "./quota/quotas.ts";
 import { RedisQuotaStore } from "./quota/redis-quota-store.ts";
+import { RecallSampler } from "./recall-sampler.ts";
 import { createDirectSearch, searchPath } from "./search-endpoint.ts";
 import { UsageCounters } from "./usage/usage-counters.ts";
 
@@ -73,6 +74,7 @@ async function start(): Promise<void> {
     address: milvusAddress,
     space: embedder.space,
     redis: queueRedis,
+    onSearch: (request, hits) => void recall.observe(request, hits),
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());
@@ -81,8 +83,10 @@ async function start(): Promise<void> {
     memoryBytesMax: limits.searchCacheMemoryBytesMax,
     ttlSeconds: config.searchCacheTtlSeconds,
     emptyTtlSeconds: Math.min(limits.searchCacheEmptyTtlSeconds, config.searchCacheTtlSeconds),
+    staleSeconds: config.searchStaleSeconds,
   });
   const ledger = new Ledger(queueRedis);
+  const recall = new RecallSampler({ ledger, store, logger, share: config.recallShare });
   const producer = new Producer(queueRedis);
   lifecycle.onClose("producer", () => producer.close());
   const spaces = new EmbeddingSpaces(queueRedis);
@@ -114,6 +118,7 @@ async function start(): Promise<void> {
     keys,
     logger,
     ledger,
+    ...(config.searchStaleSeconds === 0 ? {} : { deletions: (project) => ledger.deletions(project) }),
     documents: {
       ledger,
       producer,
@@ -124,7 +129,7 @@ async function start(): Promise<void> {
       documentBytesMax: config.documentBytesMax,
       queueBytesMax: config.queueBytesMax,
     },
-    metrics: createMetrics({ answers, embedder, cache, embedding: batchingEmbedder, store, admission, quotas, sessions, questions }),
+    metrics: createMetrics({ answers, embedder, cache, embedding: batchingEmbedder, store, admission, quotas, sessions, questions, recall }),
     probes: [
       { name: "queue redis", optional: false, check: () => queueRedis.ping() },
       { name: "milvus", optional: false, check: (signal) => store.ready(signal) },

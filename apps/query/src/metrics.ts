@@ -6,6 +6,7 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom
 import type { Admission } from "./admission.ts";
 import type { Sessions } from "./ask/sessions.ts";
 import type { Quotas } from "./quota/quotas.ts";
+import type { RecallSampler } from "./recall-sampler.ts";
 
 export interface QueryMetrics {
   readonly contentType: string;
@@ -29,6 +30,7 @@ export interface WatchedParts {
   readonly quotas: Quotas;
   readonly sessions: Sessions;
   readonly questions: QuestionCache;
+  readonly recall: RecallSampler;
 }
 
 /** Prometheus metrics of the query service; event-loop delay and memory come with the default ones. No ids in labels. */
@@ -78,10 +80,17 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
       },
     });
   };
-  const { answers, embedder, cache, embedding, store, admission, quotas, sessions, questions } = watched;
-  const byLevel = ({ memoryHits, redisHits, misses }: AnswerCache["counts"]) => ({ memory: memoryHits, redis: redisHits, none: misses });
-  counted("millrace_search_cache_lookups_total", "Searches by the cache level that answered; none: a miss.", "level", () =>
-    byLevel(answers.counts),
+  const { answers, embedder, cache, embedding, store, admission, quotas, sessions, questions, recall } = watched;
+  const byLevel = ({ memoryHits, redisHits, misses }: CachedQueryEmbedder["counts"]) => ({
+    memory: memoryHits,
+    redis: redisHits,
+    none: misses,
+  });
+  counted(
+    "millrace_search_cache_lookups_total",
+    "Searches by the cache level that answered; stale: with an answer of some seconds ago; none: a miss.",
+    "level",
+    () => ({ ...byLevel(answers.counts), stale: answers.counts.stale }),
   );
   counted("millrace_query_vector_lookups_total", "Vectors of queries by the cache level that had them; none: embedded.", "level", () =>
     byLevel(embedder.counts),
@@ -129,6 +138,22 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
   measured("millrace_cache_breaker_open", "1 while the cache Redis is left alone, 0.5 while one command tries it.", () =>
     cache.state === "open" ? 1 : cache.state === "half-open" ? 0.5 : 0,
   );
+  new Gauge({
+    name: "millrace_search_recall",
+    help: "Of the rows nearer than the k-th hit, the share that vector searches returned; from those that were answered exactly as well.",
+    labelNames: ["k"],
+    registers: [registry],
+    collect() {
+      this.reset();
+      for (const [k, { expected, returned }] of recall.counts) if (expected > 0) this.set({ k }, returned / expected);
+    },
+  });
+  const byDepth = (count: "expected" | "returned") => () => Object.fromEntries([...recall.counts].map(([k, counts]) => [k, counts[count]]));
+  counted("millrace_search_recall_expected_total", "Rows nearer than the k-th hit that were looked at.", "k", byDepth("expected"));
+  counted("millrace_search_recall_returned_total", "Those of them that the search had returned.", "k", byDepth("returned"));
+  counted("millrace_search_recall_checks_total", "Vector searches that were answered exactly as well.", "kind", () => ({
+    dense: recall.checked,
+  }));
   return {
     contentType: registry.contentType,
     startRequest: () => {

@@ -101,7 +101,7 @@ const searchHit = z
   .openapi("SearchHit");
 
 const searchResults = z
-  .object({ object: z.literal("search_results"), data: z.array(searchHit), cache: z.enum(["hit", "miss"]), took_ms: z.number() })
+  .object({ object: z.literal("search_results"), data: z.array(searchHit), cache: z.enum(["hit", "stale", "miss"]), took_ms: z.number() })
   .openapi("SearchResults");
 
 const embeddingRequest = z
@@ -425,6 +425,7 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
   plain("/healthz", "Whether the process runs", { 200: "It runs" });
   plain("/readyz", "Whether its dependencies answer", { 200: "Ready, or degraded without its cache", 503: "Not ready" });
   plain("/metrics", "Prometheus metrics, for admin keys", { 200: "Text format" });
+  plain("/openapi.json", "This description", { 200: "JSON" });
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "Millrace query service", version: "1" } });
 }
 

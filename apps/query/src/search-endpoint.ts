@@ -48,14 +48,14 @@ export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, s
   const admitted = deps.quotas.admitSearch({ keyId: principal.keyId, project });
   admitted?.catch(() => undefined); // awaited below, unless the epoch cannot be read
   const cache: SearchDeps["cache"] = {
-    async answer(key, compute, own) {
+    async answer(key, compute, ...rest) {
       if (admitted !== undefined) await admitted;
       // Only what has to be computed needs a place.
-      return deps.cache.answer(key, (shared) => deps.admission.run(project, () => compute(shared), shared), own);
+      return deps.cache.answer(key, (shared) => deps.admission.run(project, () => compute(shared), shared), ...rest);
     },
   };
   const answer = await search(request, { ...deps, cache, serialise: serialiseHits }, signal);
-  deps.usage.add(project, answer.cache === "hit" ? cachedSearch : computedSearch);
+  deps.usage.add(project, answer.cache === "miss" ? computedSearch : cachedSearch);
   const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
   return {
     headers: admitted === undefined ? searchHeaders : { ...searchHeaders, ...(await admitted) },

@@ -19,10 +19,10 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 /**
  * Searches in two processes' worth of caches against deletes, replacements and bulk ingestion, on a real ledger and a real cache Redis. Every call of a search to
  * what it depends on waits before and after until it is drawn by lot, so that everything happens in every order. Full size with
- * MILLRACE_CHAOS=full.
+ * MILLRACE_CHAOS=full, any other with MILLRACE_INTERLEAVINGS.
  */
-const interleavings = process.env["MILLRACE_CHAOS"] === "full" ? 10_000 : 300;
-const seed = 20_261_125;
+const interleavings = Number(process.env["MILLRACE_INTERLEAVINGS"] ?? (process.env["MILLRACE_CHAOS"] === "full" ? 10_000 : 300));
+const seed = Number(process.env["MILLRACE_INTERLEAVINGS_SEED"] ?? 20_261_125);
 const signal = new AbortController().signal;
 const embedder = new HashEmbedder({ dimension: 16 });
 const query = "the common words of all";
@@ -55,21 +55,25 @@ afterAll(async () => {
   for (const server of servers) await server.stop();
 });
 
-/** How a control departs from what is right. */
-interface Flaw {
+/** How a run departs from the plain one; controls depart from what is right. */
+interface Departure {
   readonly ledger?: (ledger: Ledger) => SearchDeps["ledger"];
   /** Leaves the hold of a bulk switch in place for ever. */
   readonly endlessHold?: boolean;
+  /** Answers may be stale, but never hold what was deleted; a control keeps them over deletes, too. */
+  readonly staleAnswers?: "until a delete" | "over deletes";
 }
 
 interface Outcome {
   searches: number;
   hits: number;
+  /** Answers from content that has changed since. */
+  old: number;
   /** Answers with what was gone, or without what was live, when they were asked for. */
   stale: number;
 }
 
-async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): Promise<void> {
+async function interleave(random: () => number, departure: Departure, outcome: Outcome): Promise<void> {
   const project = parseProjectName(`x${++counter}`);
   const store = new MemoryVectorStore(16);
   const writer = new Ledger(queue);
@@ -86,6 +90,9 @@ async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): P
   /** Generations that are gone, and those that must be found: the call that made them so has answered. */
   const gone = new Set<string>();
   const live = new Map<string, string>();
+  /** All that a source ever was. */
+  const versions = new Map<string, string[]>();
+  const mayBeOld = departure.staleAnswers !== undefined;
   /** Documents that something is being done to. */
   const inChange = new Map<string, number>();
 
@@ -97,7 +104,8 @@ async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): P
     await store.upsert([recordOf(ref, source)], signal);
     await gated(() => writer.switchLive(ref, { chunks: 1, tokens: 9, title: "", metadata: {}, timings: {} }))();
     live.set(source, ref.generation);
-    if (before !== undefined) gone.add(before);
+    versions.set(source, [...(versions.get(source) ?? []), ref.generation]);
+    if (before !== undefined && !mayBeOld) gone.add(before);
     // A bulk switch shows within the hold, whose end comes at some moment.
     if (ingestId === "bulk") {
       shown.add(ref.generation);
@@ -111,16 +119,16 @@ async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): P
   const fading: (string | undefined)[] = [];
   const endHold = async (): Promise<void> => {
     const [generations, replaced] = [[...shown], fading.splice(0)];
-    if (flaw.endlessHold !== true) await queue.pexpire(`millrace:{${project}}:epoch:held`, 0);
+    if (departure.endlessHold !== true) await queue.pexpire(`millrace:{${project}}:epoch:held`, 0);
     for (const each of generations) shown.delete(each);
-    for (const each of replaced) if (each !== undefined) gone.add(each);
+    for (const each of replaced) if (each !== undefined && !mayBeOld) gone.add(each);
   };
   const remove = async (source: string): Promise<void> => {
     inChange.set(source, (inChange.get(source) ?? 0) + 1);
     const before = live.get(source);
     await gated(() => writer.remove(project, documentIdOf(project, source)))();
     live.delete(source);
-    if (before !== undefined) gone.add(before);
+    if (before !== undefined) for (const generation of mayBeOld ? (versions.get(source) ?? []) : [before]) gone.add(generation);
     inChange.set(source, (inChange.get(source) ?? 1) - 1);
   };
 
@@ -129,9 +137,12 @@ async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): P
     const must = [...live].filter(([source, generation]) => !(inChange.get(source) ?? 0) && !shown.has(generation));
     const { bytes, cached } = await ask(cache, ledger, gate);
     outcome.searches++;
-    if (cached) outcome.hits++;
+    if (cached === "hit") outcome.hits++;
+    if (cached === "stale") outcome.old++;
     const found = new Set(JSON.parse(bytes) as string[]);
-    const lost = must.filter(([source, generation]) => live.get(source) === generation && !inChange.get(source) && !found.has(generation));
+    const lost = (mayBeOld ? [] : must).filter(
+      ([source, generation]) => live.get(source) === generation && !inChange.get(source) && !found.has(generation),
+    );
     if ([...found].some((generation) => mustNot.has(generation)) || lost.length > 0) outcome.stale++;
   };
   const ask = async (cache: AnswerCache, ledger: SearchDeps["ledger"], gate: typeof gated) => {
@@ -141,13 +152,14 @@ async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): P
         search: gate((...request: Parameters<MemoryVectorStore["search"]>) => store.search(...request)),
       }),
       embedder,
+      ...(mayBeOld ? { deletions: gate(async (of) => (departure.staleAnswers === "over deletes" ? "0" : writer.deletions(of))) } : {}),
       spaces: { of: async () => undefined },
       cache,
       serialise: (hits) => Buffer.from(JSON.stringify(hits.map((hit) => hit.generation))),
     };
     const request = parseSearchRequest(project, { query, top_k: 50, mode: "dense" });
     const { serialisedHits, cache: cached } = await search(request, deps, signal);
-    return { bytes: Buffer.from(serialisedHits).toString(), cached: cached === "hit" };
+    return { bytes: Buffer.from(serialisedHits).toString(), cached };
   };
 
   const sources = ["a", "b", "c"];
@@ -162,7 +174,7 @@ async function interleave(random: () => number, flaw: Flaw, outcome: Outcome): P
   await plan(writer, project, "never-live", "bulk"); // others of the bulk ingest are never its last
   await goLive("a", "single");
   const caches = processes.map(({ cacheRedis }) => newCache(cacheRedis));
-  const ledgers = processes.map(({ ledger }) => flaw.ledger?.(ledger) ?? ledger);
+  const ledgers = processes.map(({ ledger }) => departure.ledger?.(ledger) ?? ledger);
   await Promise.all([
     (async () => {
       for (let step = 0; step < 4; step++) {
@@ -199,12 +211,12 @@ function recordOf(ref: { project: ProjectName; documentId: string; generation: s
 }
 
 const newCache = (redis: CacheRedis): AnswerCache =>
-  new AnswerCache({ redis, memoryBytesMax: 1_000_000, ttlSeconds: 600, emptyTtlSeconds: 600 });
+  new AnswerCache({ redis, memoryBytesMax: 1_000_000, ttlSeconds: 600, emptyTtlSeconds: 600, staleSeconds: 600 });
 
-async function run(count: number, flaw: Flaw = {}): Promise<Outcome> {
+async function run(count: number, departure: Departure = {}): Promise<Outcome> {
   const random = seeded(seed);
-  const outcome: Outcome = { searches: 0, hits: 0, stale: 0 };
-  for (let index = 0; index < count; index++) await interleave(random, flaw, outcome);
+  const outcome: Outcome = { searches: 0, hits: 0, old: 0, stale: 0 };
+  for (let index = 0; index < count; index++) await interleave(random, departure, outcome);
   return outcome;
 }
 
@@ -215,13 +227,26 @@ test("no interleaving of searches, deletes, replacements and bulk ingestion give
   expect(outcome.stale).toBe(0);
 });
 
+test("where answers may be old, they never hold what was deleted", { timeout: 1_200_000 }, async () => {
+  const outcome = await run(interleavings, { staleAnswers: "until a delete" });
+  console.log(`${interleavings} interleavings with stale answers (seed ${seed}): ${JSON.stringify(outcome)}`);
+  expect(outcome.old).toBeGreaterThan(interleavings / 10);
+  expect(outcome.stale).toBe(0);
+});
+
+test("control: stale answers that are kept over deletes hold it", { timeout: 120_000 }, async () => {
+  expect((await run(100, { staleAnswers: "over deletes" })).stale).toBeGreaterThan(0);
+});
+
 test("control: without the epoch in the key they do", { timeout: 120_000 }, async () => {
-  const frozen: Flaw = { ledger: (ledger) => ({ epoch: async () => "1", liveGenerations: (of, ids) => ledger.liveGenerations(of, ids) }) };
+  const frozen: Departure = {
+    ledger: (ledger) => ({ epoch: async () => "1", liveGenerations: (of, ids) => ledger.liveGenerations(of, ids) }),
+  };
   expect((await run(50, frozen)).stale).toBeGreaterThan(0);
 });
 
 test("control: with an epoch kept in the process, that is told of changes a moment late, they do", { timeout: 120_000 }, async () => {
-  const late: Flaw = {
+  const late: Departure = {
     ledger: (ledger) => {
       let known: string | undefined;
       return {

@@ -21,8 +21,8 @@ afterAll(async () => {
 });
 
 /** A cache as another process would have it: nothing in memory. */
-const newCache = (): AnswerCache =>
-  new AnswerCache({ redis: new CacheRedis(connection), memoryBytesMax: 1_000_000, ttlSeconds: 600, emptyTtlSeconds: 15 });
+const newCache = (staleSeconds = 0): AnswerCache =>
+  new AnswerCache({ redis: new CacheRedis(connection), memoryBytesMax: 1_000_000, ttlSeconds: 600, emptyTtlSeconds: 15, staleSeconds });
 const computed = (text: string, empty = false) => ({ bytes: Buffer.from(text), empty });
 
 test("memory answers first, then Redis, then the computation; the bytes are the same", async () => {
@@ -34,8 +34,8 @@ test("memory answers first, then Redis, then the computation; the bytes are the 
   const other = newCache();
   const fromRedis = await other.answer("k", () => Promise.reject(new Error("not to be computed")), signal);
   expect(Buffer.compare(Buffer.from(fromRedis.bytes), bytes)).toBe(0);
-  expect(cache.counts).toEqual({ memoryHits: 1, redisHits: 0, misses: 1 });
-  expect(other.counts).toEqual({ memoryHits: 0, redisHits: 1, misses: 0 });
+  expect(cache.counts).toEqual({ memoryHits: 1, redisHits: 0, stale: 0, misses: 1 });
+  expect(other.counts).toEqual({ memoryHits: 0, redisHits: 1, stale: 0, misses: 0 });
 });
 
 test("an answer without hits is kept, but not for long", async () => {
@@ -52,6 +52,37 @@ test("an error is never kept", async () => {
   await expect(cache.answer("k", () => Promise.reject(new Error("outage")), signal)).rejects.toThrow("outage");
   expect(await connection.exists("k")).toBe(0);
   expect(await cache.answer("k", async () => computed("right"), signal)).toMatchObject({ cache: "miss" });
+});
+
+test("a stale answer is given while it is computed anew, and no longer than it may", async () => {
+  const cache = newCache(1);
+  let content = "old";
+  const ask = async (key: string): Promise<string> => {
+    const { bytes, cache: state } = await cache.answer(key, async () => computed(content), signal, "any content");
+    return `${state} ${Buffer.from(bytes).toString()}`;
+  };
+  expect(await ask("epoch 1")).toBe("miss old");
+  await connection.ping(); // the write before it has arrived
+  content = "new";
+  expect(await ask("epoch 2")).toBe("stale old");
+  await expect.poll(() => ask("epoch 2")).toBe("hit new");
+  content = "newest";
+  expect(await ask("epoch 3")).toBe("stale new");
+  expect(await connection.pttl("any content")).toBeLessThanOrEqual(1_000);
+  await expect.poll(() => connection.exists("any content")).toBe(0);
+  content = "newest of all";
+  expect(await ask("epoch 4")).toBe("miss newest of all");
+});
+
+test("what a stale answer was computed from counts for its age, not how long that took or when it arrived", async () => {
+  const cache = newCache(1);
+  const slow = async () => {
+    await new Promise((resolve) => setTimeout(resolve, 600)); // a computation that takes so long
+    return computed("slow");
+  };
+  await cache.answer("epoch 1", slow, signal, "any content");
+  await connection.ping();
+  expect(await connection.pttl("any content")).toBeLessThanOrEqual(410);
 });
 
 test("a frozen cache Redis changes nothing about the answers", async () => {

@@ -6,6 +6,8 @@ import type { SearchRequest } from "./search-request.ts";
 
 export interface SearchDeps extends RetrieveDeps {
   readonly ledger: RetrieveDeps["ledger"] & { epoch(project: ProjectName): Promise<string> };
+  /** Where answers may be a little old: changes with every delete. */
+  readonly deletions?: (project: ProjectName) => Promise<string>;
   /** The space that a project's vectors are of; undefined while it has none. */
   readonly spaces: { of(project: ProjectName): Promise<SpaceIdentity | undefined> };
   /** What of it is broken is a miss; never an answer of another key, and never one of a computation that failed. */
@@ -14,6 +16,7 @@ export interface SearchDeps extends RetrieveDeps {
       key: string,
       compute: (signal: AbortSignal) => Promise<{ readonly bytes: Uint8Array; readonly empty: boolean }>,
       signal: AbortSignal,
+      staleKey?: string,
     ): Promise<CachedAnswer>;
   };
   /** What an answer looks like on the wire; called on misses only, so that a hit costs neither parsing nor serialising. */
@@ -22,12 +25,15 @@ export interface SearchDeps extends RetrieveDeps {
 
 export interface CachedAnswer {
   readonly bytes: Uint8Array;
-  readonly cache: "hit" | "miss";
+  readonly cache: CacheState;
 }
+
+/** `stale`: computed from content of some seconds ago, and being computed anew. */
+export type CacheState = "hit" | "stale" | "miss";
 
 export interface SearchAnswer {
   readonly serialisedHits: Uint8Array;
-  readonly cache: "hit" | "miss";
+  readonly cache: CacheState;
 }
 
 /**
@@ -35,8 +41,9 @@ export interface SearchAnswer {
  * @throws InvalidInputError `query.too_long`; ConfigError `embed.space_mismatch`; DependencyError when a dependency is away. A failed search throws before it could be cached.
  */
 export async function search(request: SearchRequest, deps: SearchDeps, signal: AbortSignal): Promise<SearchAnswer> {
-  const epoch = await deps.ledger.epoch(request.project);
-  const key = searchCacheKey(request, epoch, deps.embedder.space.fingerprint);
+  const [epoch, deletions] = await Promise.all([deps.ledger.epoch(request.project), deps.deletions?.(request.project)]);
+  const keyOf = (content: string): string => searchCacheKey(request, content, deps.embedder.space.fingerprint);
+  const key = keyOf(epoch);
   const compute = async (shared: AbortSignal): Promise<{ bytes: Uint8Array; empty: boolean }> => {
     // Only now: a cached answer is of this space by its key.
     const mismatch = spaceMismatch(request.project, await deps.spaces.of(request.project), deps.embedder.space);
@@ -44,6 +51,11 @@ export async function search(request: SearchRequest, deps: SearchDeps, signal: A
     const hits = await retrieve(request, deps, shared);
     return { bytes: deps.serialise(hits), empty: hits.length === 0 };
   };
-  const { bytes, cache } = await deps.cache.answer(key, compute, signal);
+  const { bytes, cache } = await deps.cache.answer(
+    key,
+    compute,
+    signal,
+    deletions === undefined ? undefined : keyOf(`after ${deletions} deletions`),
+  );
   return { serialisedHits: bytes, cache };
 }

@@ -281,6 +281,14 @@ export class Ledger {
     return read;
   }
 
+  /**
+   * How many documents of the project were deleted; changes before the reply to a delete. An answer that was computed after reading it, and is found under the
+   * same number, may lack what came since, but holds nothing deleted.
+   */
+  async deletions(project: ProjectName): Promise<string> {
+    return (await this.#call((redis) => redis.get(`${projectKey(project, "epoch")}:deletions`))) ?? "0";
+  }
+
   /** Ordered by source (by state, then source, when a state is given). */
   async list(request: ListRequest): Promise<{ entries: DocumentEntry[]; next: string | undefined }> {
     const { project, state, sourcePrefix = "", cursor, limit } = request;
@@ -294,6 +302,17 @@ export class Ledger {
     const entries = (await this.getMany(project, documentIds)).filter((entry) => entry !== undefined);
     const last = members.length === limit ? members.at(-1) : undefined;
     return { entries, next: last === undefined ? undefined : Buffer.from(last).toString("base64url") };
+  }
+
+  /** Up to `count` live documents, drawn by lot. Of a project with many that are not live, fewer. */
+  async sampleLive(project: ProjectName, count: number): Promise<DocumentEntry[]> {
+    const members = await this.#call((redis) => redis.zrandmember(projectKey(project, "states"), count));
+    const live = [members].flat().filter((member) => member.startsWith("live\0"));
+    const entries = await this.getMany(
+      project,
+      live.map((member) => member.slice(member.lastIndexOf("\0") + 1)),
+    );
+    return entries.filter((entry) => entry?.liveGeneration !== undefined) as DocumentEntry[];
   }
 
   async countByState(project: ProjectName): Promise<Readonly<Record<DocumentState, number>>> {

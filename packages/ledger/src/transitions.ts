@@ -8,7 +8,8 @@
  *   KEYS[2] zset    sources: `source\0documentId`, score 0, for listing by name
  *   KEYS[3] zset    states: `state\0source\0documentId`, score 0, for listing and counting by state
  *   KEYS[4] string  epoch, part of every cache key of the project: a counter that every change advances; with ":held" behind it,
- *           the epoch that readers are shown instead for a moment, so that bulk ingestion does not empty the caches with every document
+ *           the epoch that readers are shown instead for a moment, so that bulk ingestion does not empty the caches with every document;
+ *           with ":deletions" behind it, how many documents were deleted
  *   KEYS[5] hash    garbage: `documentId:generation` -> chunk count, rows in the vector store that nothing refers to
  *   KEYS[6] string  sequence, makes every generation unique
  *   KEYS[7] prefix of the event streams, completed with the ingest id kept in the document; with ":open" behind it, how many
@@ -298,6 +299,7 @@ clearFailure()
 redis.call('ZREM', KEYS[2], get('source') .. '\\0' .. id)
 setState('deleted')
 advanceEpoch()
+redis.call('INCR', KEYS[4] .. ':deletions')
 return 1
 `;
 

@@ -80,6 +80,10 @@ export const environmentSchema = z.object({
   /** For estimates of costs, in whatever currency; 0 and 0: none are made. */
   LLM_PROMPT_PRICE_PER_MILLION: z.coerce.number().min(0).default(0),
   LLM_COMPLETION_PRICE_PER_MILLION: z.coerce.number().min(0).default(0),
+  /** How old the content may be that an answer comes from while a newer one is computed; 0 = never old. */
+  MILLRACE_SEARCH_STALE_SECONDS: z.coerce.number().int().min(0).max(3_600).default(0),
+  /** Of the searches, so many are answered exactly as well, to tell the recall of the index; 0 = none. */
+  MILLRACE_RECALL_SHARE: z.coerce.number().min(0).max(1).default(0.01),
   MILLRACE_LOG_LEVEL: z.enum(["fatal", "error", "warn", "info", "debug", "trace", "silent"]).default("info"),
 });
 
@@ -158,6 +162,8 @@ export interface Config {
   readonly usageDays: number;
   /** Undefined: costs are not estimated. */
   readonly price: PriceConfig | undefined;
+  readonly searchStaleSeconds: number;
+  readonly recallShare: number;
   readonly logLevel: "fatal" | "error" | "warn" | "info" | "debug" | "trace" | "silent";
 }
 
@@ -214,6 +220,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     quotas: quotasOf(e),
     usageDays: e.MILLRACE_USAGE_DAYS,
     price: priceOf(e),
+    searchStaleSeconds: e.MILLRACE_SEARCH_STALE_SECONDS,
+    recallShare: e.MILLRACE_RECALL_SHARE,
     logLevel: e.MILLRACE_LOG_LEVEL,
   };
 }

@@ -14,5 +14,5 @@ export {
   startScriptedLlm,
 } from "./scripted-llm.ts";
 export { seeded } from "./seeded.ts";
-export { startMilvusLite, startRedis, type TestMilvusLite, type TestRedis, type TestServer } from "./servers.ts";
+export { freePort, startMilvusLite, startRedis, type TestMilvusLite, type TestRedis, type TestServer } from "./servers.ts";
 export { describeVectorStore } from "./vector-store-conformance.ts";

@@ -19,12 +19,13 @@ import { type BatchCounts, Batcher } from "@millrace/runtime";
 import { ConsistencyLevelEnum, type MilvusClient, type RowData } from "@zilliz/milvus2-sdk-node";
 import type { Redis } from "ioredis";
 import { keyRangeExpression, keysExpression, searchExpression } from "./filter-expression.ts";
+import { defaultIndexSettings, type IndexSettings, readIndexSettings, searchParametersOf, writeIndexSettings } from "./index-settings.ts";
 import { LiteFlush } from "./lite-flush.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
 import { Pulse } from "./pulse.ts";
 import { raceAbort } from "./race-abort.ts";
 import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";
-import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection } from "./schema.ts";
+import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection, rebuildVectorIndex } from "./schema.ts";
 import { openLane, RedisWriterLane, type WriterLane } from "./writer-lane.ts";
 
 /**
@@ -37,12 +38,14 @@ import { openLane, RedisWriterLane, type WriterLane } from "./writer-lane.ts";
  */
 export interface MilvusVectorStoreOptions extends MilvusAddress {
   readonly space: EmbeddingSpace;
-  /** For the writers' lock, needed for Milvus Lite only. */
+  /** For the writers' lock, without which Milvus Lite is not used, and for the settings of the index on Milvus. */
   readonly redis?: Redis;
   /** The lock's key; the same for all writers to one Milvus Lite. */
   readonly laneKey?: string;
   /** Collections are named `<prefix>_<fingerprint>`. */
   readonly collectionPrefix?: string;
+  /** Is told of every search by vector and its hits, and must not throw. */
+  readonly onSearch?: (request: StoreSearch, hits: readonly StoredHit[]) => void;
 }
 
 interface Session {
@@ -51,6 +54,9 @@ interface Session {
   /** On Milvus Lite only. */
   readonly liteFlush: LiteFlush | undefined;
   readonly pulse: Pulse;
+  /** Undefined on Milvus Lite. */
+  index: IndexSettings | undefined;
+  indexReadAt: number;
 }
 
 const keyFields = ["chunk_id", "project"];
@@ -70,6 +76,8 @@ const scanRowsMax = 8_192;
 
 /** A search waits no longer for a connection, which goes on being made. */
 const searchConnectMsMax = 300;
+/** How long it takes at most until every process has seen new settings of the index. */
+const indexSettingsMs = 10_000;
 /** Keys per read or delete: an expression of some 45 KB. */
 const keysPerCallMax = 1_000;
 
@@ -203,7 +211,9 @@ export class MilvusVectorStore implements VectorStore {
   async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
     const vector = Array.from(checkVector(request.vector, this.#options.space.dimension));
     const rows = await this.#searches.ask({ ...request, anns_field: "dense", metric_type: "COSINE", data: vector }, signal);
-    return rows.map((row) => toHit(row, request.project));
+    const hits = rows.map((row) => toHit(row, request.project));
+    this.#options.onSearch?.(request, hits);
+    return hits;
   }
 
   async searchKeywords(request: StoreKeywordSearch, signal: AbortSignal): Promise<StoredHit[]> {
@@ -224,6 +234,7 @@ export class MilvusVectorStore implements VectorStore {
     const [first] = searches;
     if (first === undefined) return [];
     const limit = Math.max(...searches.map((search) => search.limit));
+    if (session.index !== undefined && performance.now() - session.indexReadAt > indexSettingsMs) this.#readIndexSettings(session);
     const search = {
       collection_name: this.#names.collection,
       anns_field: first.anns_field,
@@ -233,8 +244,7 @@ export class MilvusVectorStore implements VectorStore {
       filter: searchExpression(first.project, first.filter),
       output_fields: [...outputFields],
       consistency_level: ConsistencyLevelEnum.Bounded,
-      // HNSW looks at `ef` candidates and refuses less than the limit. Lite's FLAT index takes no parameters.
-      ...(session.liteFlush === undefined && first.anns_field === "dense" ? { params: { ef: Math.max(128, 2 * limit) } } : {}),
+      ...(session.index !== undefined && first.anns_field === "dense" ? { params: searchParametersOf(session.index, limit) } : {}),
     };
     const read = this.#read(session, "search", async (timeout) => session.client.search({ ...search, timeout }));
     const { results } = await this.#unlessSilent(session, read);
@@ -257,6 +267,44 @@ export class MilvusVectorStore implements VectorStore {
         await liteFlush?.wrote(filter.length);
       }, signal);
     }
+  }
+
+  /** How the vectors are indexed; undefined on Milvus Lite, which searches them all. */
+  async indexSettings(signal: AbortSignal): Promise<IndexSettings | undefined> {
+    return (await raceAbort(this.#connected(), signal)).index;
+  }
+
+  /**
+   * Has all processes search with these settings, within seconds, and builds the index anew where it must be; then searches fail until it is built.
+   * @throws ConfigError `store.index_fixed` on Milvus Lite; DependencyError as the others
+   */
+  async applyIndexSettings(settings: IndexSettings, signal: AbortSignal): Promise<void> {
+    const session = await raceAbort(this.#connected(), signal);
+    const { redis, space } = this.#options;
+    if (session.index === undefined || redis === undefined) {
+      throw new ConfigError("store.index_fixed", "Milvus Lite searches all vectors exactly: its index has no settings", {
+        hint: "Set MILVUS_ADDRESS to a Milvus.",
+      });
+    }
+    const { type, build } = session.index;
+    if (type !== settings.type || JSON.stringify(build) !== JSON.stringify(settings.build)) {
+      await rebuildVectorIndex(session.client, this.#names.collection, settings);
+    }
+    await writeIndexSettings(redis, space.fingerprint, settings);
+    session.index = settings;
+  }
+
+  /** In the background: a search goes on with what is known. */
+  #readIndexSettings(session: Session): void {
+    const { redis, space } = this.#options;
+    session.indexReadAt = performance.now();
+    if (redis === undefined) return;
+    readIndexSettings(redis, space.fingerprint).then(
+      (settings) => {
+        session.index = settings;
+      },
+      () => undefined, // Redis is away: they are read again
+    );
   }
 
   #query(session: Session, chunkIds: readonly string[], fields: readonly string[]): Promise<readonly Readonly<Record<string, unknown>>[]> {
@@ -366,8 +414,10 @@ export class MilvusVectorStore implements VectorStore {
   }
 
   async #open(client: MilvusClient): Promise<Session> {
-    await ensureCollection(client, this.#names, this.#options.space, false);
-    return { client, lane: openLane, liteFlush: undefined, pulse: pulseOf(client) };
+    const { redis, space } = this.#options;
+    const index = redis === undefined ? defaultIndexSettings : await readIndexSettings(redis, space.fingerprint);
+    await ensureCollection(client, this.#names, space, index);
+    return { client, lane: openLane, liteFlush: undefined, pulse: pulseOf(client), index, indexReadAt: performance.now() };
   }
 
   async #openLite(client: MilvusClient): Promise<Session> {
@@ -378,10 +428,10 @@ export class MilvusVectorStore implements VectorStore {
     const lane = new RedisWriterLane({ redis, key: laneKey });
     // Nobody's request: several calls may wait for it, and each gives up by its own signal.
     const signal = AbortSignal.timeout(deadlines.schemaMs);
-    await lane.run(() => ensureCollection(client, this.#names, this.#options.space, true), signal);
+    await lane.run(() => ensureCollection(client, this.#names, this.#options.space, "lite"), signal);
     const liteFlush = new LiteFlush(client, this.#names.collection, redis, lane, laneKey);
     await liteFlush.start();
-    return { client, lane, liteFlush, pulse: pulseOf(client) };
+    return { client, lane, liteFlush, pulse: pulseOf(client), index: undefined, indexReadAt: 0 };
   }
 }
 

@@ -1,5 +1,6 @@
 import { analysisVersion, bm25Parameters, ConfigError, DependencyError, type EmbeddingSpace, limits } from "@millrace/core";
 import { DataType, type FieldType, FunctionType, LoadState, type MilvusClient } from "@zilliz/milvus2-sdk-node";
+import type { IndexSettings } from "./index-settings.ts";
 import { call, deadlines, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
 
 /**
@@ -22,20 +23,32 @@ export function collectionNamesOf(prefix: string, space: EmbeddingSpace): Collec
  * process at a time.
  * @throws ConfigError `store.space_mismatch` when a collection of this name holds other vectors
  */
-export async function ensureCollection(client: MilvusClient, names: CollectionNames, space: EmbeddingSpace, lite: boolean): Promise<void> {
+export async function ensureCollection(
+  client: MilvusClient,
+  names: CollectionNames,
+  space: EmbeddingSpace,
+  /** Of the vectors; Lite has none. */
+  settings: IndexSettings | "lite",
+): Promise<void> {
+  const lite = settings === "lite";
   const { collection } = names;
   const found = await describe(client, collection);
   if (found === undefined) await create(client, collection, space, lite);
   else assertSameSpace(found, collection, space);
   const indexed = await indexedFields(client, collection);
-  for (const index of indexes(lite)) {
-    if (indexed.has(index.field_name)) continue;
-    await call("create an index", deadlines.schemaMs, (timeout) =>
-      client.createIndex({ collection_name: collection, index_name: index.field_name, ...index, timeout }),
-    );
-  }
+  for (const index of indexes(settings)) if (!indexed.has(index.field_name)) await createIndex(client, collection, index);
   await loadCollection(client, collection);
   await pointAlias(client, names);
+}
+
+/** Builds the index over the vectors anew. Until it resolves the collection cannot be searched. */
+export async function rebuildVectorIndex(client: MilvusClient, collection: string, settings: IndexSettings): Promise<void> {
+  await call("release the collection", deadlines.schemaMs, (timeout) => client.releaseCollection({ collection_name: collection, timeout }));
+  await call("drop an index", deadlines.schemaMs, (timeout) =>
+    client.dropIndex({ collection_name: collection, field_name: "dense", index_name: "dense", timeout }),
+  );
+  await createIndex(client, collection, vectorIndex(settings));
+  await loadCollection(client, collection);
 }
 
 /** Resolves when the collection can be searched. Lite forgets after a restart that a collection was loaded. */
@@ -89,12 +102,29 @@ function fields(dimension: number): FieldType[] {
   ];
 }
 
-function indexes(lite: boolean) {
+/** What the SDK wants to know of an index. */
+interface Index {
+  readonly field_name: string;
+  readonly index_type: string;
+  readonly metric_type?: string;
+  readonly params?: Readonly<Record<string, string | number>>;
+}
+
+async function createIndex(client: MilvusClient, collection: string, index: Index): Promise<void> {
+  await call("create an index", deadlines.schemaMs, (timeout) =>
+    client.createIndex({ collection_name: collection, index_name: index.field_name, ...index, timeout }),
+  );
+}
+
+function vectorIndex({ type, build }: IndexSettings): Index {
+  return { field_name: "dense", index_type: type, metric_type: "COSINE", params: build };
+}
+
+function indexes(settings: IndexSettings | "lite"): Index[] {
+  const lite = settings === "lite";
   return [
     // Lite's cost is Python per row whatever the index, and FLAT is exact; a graph pays off on Milvus.
-    lite
-      ? { field_name: "dense", index_type: "FLAT", metric_type: "COSINE" }
-      : { field_name: "dense", index_type: "HNSW", metric_type: "COSINE", params: { M: 16, efConstruction: 200 } },
+    lite ? { field_name: "dense", index_type: "FLAT", metric_type: "COSINE" } : vectorIndex(settings),
     {
       field_name: "sparse",
       index_type: "SPARSE_INVERTED_INDEX",
