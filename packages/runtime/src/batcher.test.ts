@@ -4,7 +4,7 @@ import { Batcher } from "./batcher.ts";
 const signal = new AbortController().signal;
 
 /** A batcher whose batches end when they are told to. */
-function controlled(options: { sizeMax?: number; inFlightMax?: number } = {}) {
+function controlled(options: { sizeMax?: number; inFlightMax?: number; inFlightAllMax?: number } = {}) {
   const batches: { requests: readonly string[]; finish: (error?: Error) => void }[] = [];
   const batcher = new Batcher<string, string>({
     send: (requests) =>
@@ -17,6 +17,7 @@ function controlled(options: { sizeMax?: number; inFlightMax?: number } = {}) {
     kindOf: (request) => request.slice(0, 1),
     sizeMax: options.sizeMax ?? 8,
     inFlightMax: options.inFlightMax ?? 1,
+    inFlightAllMax: () => options.inFlightAllMax ?? 8,
     isOneToBlame: (error) => (error as Error).message === "one is wrong",
   });
   return { batcher, batches };
@@ -50,6 +51,20 @@ test("kinds never mix, and one kind does not wait for another; no batch is large
   expect(batches[2]?.requests).toEqual(["a3"]);
   batches[2]?.finish();
   expect(await Promise.all(asked)).toEqual(["A1", "B1", "A2", "A3"]);
+});
+
+test("no more are in flight than allowed for all kinds together, and kinds take turns", async () => {
+  const { batcher, batches } = controlled({ sizeMax: 1, inFlightMax: 2, inFlightAllMax: 2 });
+  const asked = ["a1", "a2", "a3", "b1", "c1"].map((each) => batcher.ask(each, signal));
+  await turn();
+  expect(batches).toHaveLength(2);
+  for (let done = 0; done < asked.length; done++) {
+    batches[done]?.finish();
+    await turn();
+    expect(batches).toHaveLength(Math.min(asked.length, done + 3));
+  }
+  expect(await Promise.all(asked)).toEqual(["A1", "A2", "A3", "B1", "C1"]);
+  expect(batches.map(({ requests }) => requests[0])).toEqual(["a1", "a2", "b1", "c1", "a3"]);
 });
 
 test("a failure goes to all of the batch; one that a single request is to blame for, to that one alone", async () => {

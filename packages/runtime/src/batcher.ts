@@ -13,6 +13,8 @@ export interface BatcherOptions<Request, Reply> {
   readonly sizeMax: number;
   /** Batches of one kind in flight at most. */
   readonly inFlightMax: number;
+  /** Batches of all kinds together in flight at most; asked each time. Default: as many as there are kinds. */
+  readonly inFlightAllMax?: () => number;
   /** Whether a batch failed for what one request is, so that each is to be sent alone. Default: never. */
   readonly isOneToBlame?: (error: unknown) => boolean;
 }
@@ -37,6 +39,7 @@ export class Batcher<Request, Reply> {
   readonly counts: BatchCounts = { requests: 0, batches: 0 };
   readonly #options: BatcherOptions<Request, Reply>;
   readonly #kinds = new Map<string, Kind<Request, Reply>>();
+  #inFlight = 0;
 
   constructor(options: BatcherOptions<Request, Reply>) {
     this.#options = options;
@@ -77,13 +80,19 @@ export class Batcher<Request, Reply> {
   }
 
   #dispatch(name: string, kind: Kind<Request, Reply>): void {
-    while (kind.waiting.size > 0 && kind.inFlight < this.#options.inFlightMax) {
+    const allMax = this.#options.inFlightAllMax?.() ?? Number.POSITIVE_INFINITY;
+    while (kind.waiting.size > 0 && kind.inFlight < this.#options.inFlightMax && this.#inFlight < allMax) {
       const batch = [...kind.waiting].slice(0, this.#options.sizeMax);
       for (const one of batch) kind.waiting.delete(one);
       kind.inFlight++;
+      this.#inFlight++;
       void this.#send(batch).finally(() => {
         kind.inFlight--;
-        this.#dispatch(name, kind);
+        this.#inFlight--;
+        // Its turn is over: others that wait for a place come first.
+        this.#kinds.delete(name);
+        this.#kinds.set(name, kind);
+        for (const [each, other] of [...this.#kinds]) this.#dispatch(each, other);
       });
     }
     if (kind.waiting.size === 0 && kind.inFlight === 0 && this.#kinds.get(name) === kind) this.#kinds.delete(name);

@@ -9,7 +9,7 @@ import { loadCollection } from "./schema.ts";
  * Measures indexes on a copy: the same vectors in a collection of their own, under each index in turn, searched one by one with vectors that are not among
  * them. What is right is computed here by brute force.
  */
-export interface SweepOptions {
+interface SweepOptions {
   readonly address: MilvusAddress;
   /** Of unit length. */
   readonly vectors: readonly Float32Array[];

@@ -74,6 +74,11 @@ const vectorsPerCallMax = 250;
 /** Rows per read of a scan. Milvus gives 16,384 at most. */
 const scanRowsMax = 8_192;
 
+/**
+ * Searches of one process in flight at most on Milvus Lite, whose ten threads share one interpreter: more of them are no faster together, and with all
+ * threads taken not even a sign of life gets through.
+ */
+const liteRequestsMax = 3;
 /** A search waits no longer for a connection, which goes on being made. */
 const searchConnectMsMax = 300;
 /** How long it takes at most until every process has seen new settings of the index. */
@@ -89,6 +94,7 @@ export class MilvusVectorStore implements VectorStore {
   #session: Promise<Session> | undefined;
   /** It was silent, and no connection was made since. */
   #away = false;
+  #isLite = false;
 
   constructor(options: MilvusVectorStoreOptions) {
     this.#options = options;
@@ -98,6 +104,7 @@ export class MilvusVectorStore implements VectorStore {
       kindOf: kindOfSearch,
       sizeMax: limits.queriesPerBatchMax,
       inFlightMax: 1,
+      inFlightAllMax: () => (this.#isLite ? liteRequestsMax : Number.POSITIVE_INFINITY),
     });
   }
 
@@ -404,7 +411,8 @@ export class MilvusVectorStore implements VectorStore {
     const client = await connectMilvus(this.#options);
     try {
       const { version } = await call("tell its version", deadlines.connectMs, () => client.getVersion());
-      const session = await (version.startsWith("milvus_lite") ? this.#openLite(client) : this.#open(client));
+      this.#isLite = version.startsWith("milvus_lite");
+      const session = await (this.#isLite ? this.#openLite(client) : this.#open(client));
       this.#away = false;
       return session;
     } catch (error) {
