@@ -29,7 +29,7 @@ export interface CachedAnswer {
 }
 
 /** `stale`: computed from content of some seconds ago, and being computed anew. */
-export type CacheState = "hit" | "stale" | "miss";
+type CacheState = "hit" | "stale" | "miss";
 
 export interface SearchAnswer {
   readonly serialisedHits: Uint8Array;

@@ -21,7 +21,7 @@ export interface Attack {
 }
 
 /** Draws by lot. */
-export type Pick = <T>(options: readonly T[]) => T;
+type Pick = <T>(options: readonly T[]) => T;
 
 /** Documents that every attacker puts into its own project, under a name that all of them use. */
 export const uploaded = { source: "shared.md", ingestId: "the-same-run" } as const;
