@@ -384,6 +384,18 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
     },
   });
   registry.registerPath({
+    method: "get",
+    path: "/v1/models/{id}",
+    summary: "One of them",
+    security: [{ key: [] }],
+    request: { params: z.object({ id: z.string() }) },
+    responses: {
+      200: { description: "It", content: { "application/json": { schema: z.object({ id: z.string() }) } } },
+      401: openAiErrorOf("No valid key"),
+      404: openAiErrorOf("No such model"),
+    },
+  });
+  registry.registerPath({
     method: "post",
     path: "/v1/embeddings",
     summary: "Vectors of texts by the configured model, in OpenAI's form",

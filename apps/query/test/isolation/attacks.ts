@@ -11,7 +11,7 @@ export interface Probe {
 
 export interface Attack {
   /** What a key must be for to be heard at all. */
-  readonly needs: "nothing" | "read" | "ingest" | "admin";
+  readonly needs: "nothing" | "any key" | "read" | "ingest" | "admin";
   /** A stream that may stay open: only its beginning is waited for. */
   readonly streams?: boolean;
   /** One of so many tries of others, because it costs much. */
@@ -92,20 +92,48 @@ export const attacks: Readonly<Record<string, Attack>> = {
       statuses: [200],
     }),
   },
+  "POST /v1/chat/completions": {
+    needs: "read",
+    oneIn: 8,
+    probe: (_, victim, pick) => ({
+      path: "/v1/chat/completions",
+      body: {
+        messages: [
+          { role: "system", content: `You answer for the project ${victim.project}.` },
+          { role: "user", content: pick(questions) },
+        ],
+        stream: pick([false, true]),
+        millrace: wideSearch(victim, pick),
+      },
+      statuses: [200],
+    }),
+  },
+  "GET /v1/models": { needs: "any key", probe: () => ({ path: "/v1/models", statuses: [200] }) },
+  "GET /v1/models/{id}": {
+    needs: "any key",
+    probe: (_, victim, pick) => ({ path: `/v1/models/${pick([victim.project, "*"])}`, statuses: [404] }),
+  },
+  "GET /v1/usage": {
+    needs: "read",
+    probe: (_, victim, pick) => ({
+      path: `/v1/usage?project=${victim.project}${pick(["", "&from=2026-01-01&to=2026-12-31"])}`,
+      statuses: [200],
+    }),
+  },
   "POST /v1/embeddings": {
     needs: "read",
     probe: (_, victim, pick) => ({ path: "/v1/embeddings", body: { input: pick([...questions, victim.project]) }, statuses: [200] }),
   },
   "POST /v1/documents": {
     needs: "ingest",
-    probe: (_, victim, pick) => ({
+    probe: (_attacker, _victim, pick) => ({
       path: "/v1/documents",
       headers: pick([{}, { "idempotency-key": "the same for all" }]),
       body: {
         text: "The yearly report of the house.",
         source: uploaded.source,
         ingest_id: uploaded.ingestId,
-        metadata: { victim: pick(["", victim.project]) },
+        metadata: { attempt: pick([1, 2]) },
       },
       statuses: [200, 202, 409, 422],
     }),
