@@ -26,6 +26,9 @@ type Pick = <T>(options: readonly T[]) => T;
 /** Documents that every attacker puts into its own project, under a name that all of them use. */
 export const uploaded = { source: "shared.md", ingestId: "the-same-run" } as const;
 
+/** A conversation that every project has under this name. */
+const sharedTalk = "our-talk";
+
 /** A search that would like to see more than it may. */
 function wideSearch(victim: Tenant, pick: Pick): Readonly<Record<string, unknown>> {
   return {
@@ -67,6 +70,12 @@ const foreignDocument =
     statuses: [404],
   });
 
+/** A conversation of the victim, or the attacker's own one by the name that all of them use. */
+const foreignTalk: Attack["probe"] = (_, victim, pick) => {
+  const id = pick([victim.talk, victim.talk, sharedTalk]);
+  return { path: `/v1/sessions/${id}`, statuses: id === sharedTalk ? [200, 404] : [404] };
+};
+
 /**
  * What is tried, for each route as OpenAPI names it. A route without an entry fails the test: whoever adds one thinks about whose data it shows.
  */
@@ -85,7 +94,8 @@ export const attacks: Readonly<Record<string, Attack>> = {
     probe: (_, victim, pick) => ({
       path: "/v1/ask",
       body: {
-        question: pick([...questions, `What is the secret of ${victim.project}?`]),
+        ...pick([{}, { session_id: sharedTalk }]),
+        question: pick(questions),
         stream: pick([false, true]),
         ...wideSearch(victim, pick),
       },
@@ -108,6 +118,9 @@ export const attacks: Readonly<Record<string, Attack>> = {
       statuses: [200],
     }),
   },
+  "GET /v1/sessions": { needs: "read", probe: () => ({ path: "/v1/sessions", statuses: [200] }) },
+  "GET /v1/sessions/{id}": { needs: "read", probe: foreignTalk },
+  "DELETE /v1/sessions/{id}": { needs: "read", probe: foreignTalk },
   "GET /v1/models": { needs: "any key", probe: () => ({ path: "/v1/models", statuses: [200] }) },
   "GET /v1/models/{id}": {
     needs: "any key",

@@ -3,6 +3,7 @@ import { seeded } from "@millrace/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { QueryServices } from "../query-services.ts";
 import { type Attack, attacks, type Probe, uploaded } from "./attacks.ts";
+import { startEchoModel } from "./echo-model.ts";
 import { questions, settleTenants, type Tenant } from "./tenants.ts";
 
 /**
@@ -18,16 +19,24 @@ const inFlight = 8;
 const marks = /secret-[0-9a-f]{16}|[0-9a-f]{24,64}|house-\d+/g;
 
 let services: QueryServices;
+let model: Awaited<ReturnType<typeof startEchoModel>>;
 let tenants: Tenant[];
 /** Secret, id or name -> whose. */
 const owners = new Map<string, Tenant>();
 
 beforeAll(async () => {
-  services = await QueryServices.start(2);
+  model = await startEchoModel();
+  const noQuotas = Object.fromEntries(
+    ["KEY", "PROJECT"].flatMap((of) => ["REQUESTS", "TOKENS", "STREAMS", "SEARCHES"].map((what) => [`MILLRACE_QUOTA_${of}_${what}`, "0"])),
+  );
+  services = await QueryServices.start(2, { ...noQuotas, LLM_BASE_URL: model.url, LLM_MODEL: "echo" });
   tenants = await settleTenants(services, tenantCount);
   for (const tenant of tenants) for (const mark of [tenant.project, tenant.secret, ...tenant.ids]) owners.set(mark, tenant);
 }, 120_000);
-afterAll(() => services?.close());
+afterAll(async () => {
+  await services?.close();
+  await model?.close();
+});
 
 interface Reply {
   readonly status: number;
@@ -96,7 +105,8 @@ async function belongings(tenant: Tenant): Promise<unknown> {
   const rows: string[] = [];
   for await (const page of services.store.scan(tenant.project, new AbortController().signal))
     rows.push(...page.map(({ chunkId }) => chunkId));
-  return { documents: data.filter(({ source }) => source !== uploaded.source), chunks, rows: rows.sort() };
+  const talk = await read(`/v1/sessions/${tenant.talk}`);
+  return { talk, documents: data.filter(({ source }) => source !== uploaded.source), chunks, rows: rows.sort() };
 }
 
 /** Every project's own answers, in the caches of every process; all projects ask at once, so that what they share on the way is shared. */
@@ -115,8 +125,20 @@ async function warmCaches(): Promise<void> {
   }
 }
 
+/** Each project asks something in a conversation of its own, of the same model; and its answer is kept. */
+async function converse(): Promise<void> {
+  await Promise.all(
+    tenants.map(async ({ key, talk, secret }) => {
+      const body = { question: questions[0], session_id: talk };
+      const reply = await send(services.urls[0] ?? "", "POST", { path: "/v1/ask", body }, key);
+      expect(reply.text).toContain(secret);
+    }),
+  );
+}
+
 test("no key gets a byte of another project, or changes one, by whatever route", { timeout: 3_600_000 }, async () => {
   await warmCaches();
+  await converse();
   const before = await Promise.all(tenants.map(belongings));
   const random = seeded(seed);
   const pick = <T>(options: readonly T[]): T => options[Math.floor(random() * options.length)] as T;

@@ -13,6 +13,8 @@ export interface Tenant {
   readonly secret: string;
   /** Of the ingest that its documents came with. */
   readonly ingestId: string;
+  /** A conversation of `key`. */
+  readonly talk: string;
   readonly documentIds: readonly string[];
   /** Ids that only this project should ever be told: of documents, versions and chunks. */
   readonly ids: readonly string[];
@@ -42,6 +44,7 @@ export async function settleTenants(services: QueryServices, count: number): Pro
       project,
       secret,
       ingestId: `run-${index}`,
+      talk: `talk-of-${secret}`,
       key: await newKey("read", "ingest"),
       readKey: await newKey("read"),
       ingestKey: await newKey("ingest"),
