@@ -5,6 +5,7 @@ import { addAskCommand } from "./commands/ask.ts";
 import { addDocsCommands } from "./commands/docs.ts";
 import { addDoctorCommand } from "./commands/doctor.ts";
 import { addDownCommand } from "./commands/down.ts";
+import { addEvalCommand } from "./commands/eval.ts";
 import { addIngestCommand } from "./commands/ingest.ts";
 import { addJobsCommands } from "./commands/jobs.ts";
 import { addKeysCommands } from "./commands/keys.ts";
@@ -27,6 +28,7 @@ for (const add of [
   addIngestCommand,
   addSearchCommand,
   addAskCommand,
+  addEvalCommand,
   addDocsCommands,
   addJobsCommands,
   addResumeCommand,

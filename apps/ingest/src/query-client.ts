@@ -25,7 +25,7 @@ interface QueryService {
 }
 
 export interface SearchCall extends QueryService {
-  readonly body: { readonly query: string; readonly top_k?: number; readonly filter?: unknown };
+  readonly body: Readonly<Record<string, unknown>>;
 }
 
 /** A passage that an answer cites. */

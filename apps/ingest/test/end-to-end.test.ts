@@ -185,7 +185,7 @@ describe("the millrace command, end to end", () => {
       [{ query: "x", top_k: 0 }, 400, "query.top_k"],
       [{ query: "x", top_k: 1_000_000 }, 400, "query.top_k"],
       [{ query: " " }, 400, "query.empty"],
-      [{ query: "word ".repeat(1_000) }, 400, "query.too_long"],
+      [{ query: "q".repeat(8_193) }, 400, "query.too_long"],
       [{ query: "q".repeat(100_000) }, 413, "request.too_large"],
       [{ query: "x", mode: "psychic" }, 400, "query.mode"],
       [{ query: "x", filter: { type: "like", key: "source", value: "a" } }, 400, "filter.invalid"],
@@ -197,6 +197,11 @@ describe("the millrace command, end to end", () => {
     }
     expect((await post({ query: "x" }, { authorization: "Bearer wrong" })).status).toBe(401);
     expect((await post({ query: "x" }, { "x-millrace-project": "a/b" })).status).toBe(400);
+  });
+
+  it("searches with a query that is longer than the model reads", async () => {
+    const reply = await post({ query: "honey bees dance where the flowers are ".repeat(100), mode: "dense", top_k: 1 });
+    expect(reply).toMatchObject({ status: 200, body: { data: [{ source: "docs/bees.md" }] } });
   });
 
   it("keeps a project's key in its project", async () => {

@@ -1,5 +1,5 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { limits, mediaTypes, scoreScales, searchModes } from "@millrace/core";
+import { fusions, limits, mediaTypes, scoreScales, searchModes } from "@millrace/core";
 import type { Env } from "hono";
 
 const problem = z
@@ -35,11 +35,14 @@ const searchRequest = z
     mode: z
       .enum(searchModes)
       .default("hybrid")
-      .openapi({ description: "dense: by meaning; keyword: by words (BM25); hybrid: both, fused by reciprocal rank." }),
+      .openapi({ description: "dense: by meaning; keyword: by words (BM25); hybrid: both, fused." }),
     weights: z
       .object({ dense: z.number().min(0).max(1), keyword: z.number().min(0).max(1) })
       .optional()
       .openapi({ description: "How much each list counts in a hybrid search." }),
+    fusion: z.enum(fusions).default("scores").openapi({
+      description: "How a hybrid search makes one list of two. scores: by how far a hit stands out in each; ranks: by reciprocal rank.",
+    }),
     filter: filter.optional(),
     min_score: z
       .number()

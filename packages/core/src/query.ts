@@ -38,7 +38,7 @@ export interface SearchAnswer {
 
 /**
  * Answers a search: epoch → cache → retrieve (embed, search, live hits only, fuse) → cache.
- * @throws InvalidInputError `query.too_long`; ConfigError `embed.space_mismatch`; DependencyError when a dependency is away. A failed search throws before it could be cached.
+ * @throws ConfigError `embed.space_mismatch`; DependencyError when a dependency is away. A failed search throws before it could be cached.
  */
 export async function search(request: SearchRequest, deps: SearchDeps, signal: AbortSignal): Promise<SearchAnswer> {
   const [epoch, deletions] = await Promise.all([deps.ledger.epoch(request.project), deps.deletions?.(request.project)]);

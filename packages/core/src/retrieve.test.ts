@@ -62,9 +62,11 @@ test("hits below the minimal score are left out, by the scale of the mode", asyn
   const idsOf = async (fields: object) => (await find(fields, found)).map(({ chunkId }) => chunkId);
   expect(await idsOf({ mode: "dense", min_score: 0.4 })).toEqual(["a", "b"]);
   expect(await idsOf({ mode: "dense", min_score: 0.41 })).toEqual(["a"]);
-  // First in both lists, and second: 1 and 61/62, whatever their scores were.
-  expect(await idsOf({ min_score: 0.95 })).toEqual(["a", "b"]);
-  expect(await idsOf({ min_score: 0.99 })).toEqual(["a"]);
+  // First in both lists, and second: 1 and 61/62, whatever their scores were; 3 and 1 deviations from nothing.
+  expect(await idsOf({ fusion: "ranks", min_score: 0.95 })).toEqual(["a", "b"]);
+  expect(await idsOf({ fusion: "ranks", min_score: 0.99 })).toEqual(["a"]);
+  expect(await idsOf({ min_score: 0.33 })).toEqual(["a", "b"]);
+  expect(await idsOf({ min_score: 0.34 })).toEqual(["a"]);
 });
 
 test("grouped hits stand together, in the order of the best of each", async () => {

@@ -1,6 +1,6 @@
 import { diversify } from "./diversify.ts";
 import type { Span } from "./document.ts";
-import { InvalidInputError, isMillraceError } from "./errors.ts";
+import { embedQuery } from "./embed-query.ts";
 import { contextsOf, type HitContext } from "./expand.ts";
 import { groupByDocument } from "./group.ts";
 import { highlighter } from "./highlight.ts";
@@ -40,7 +40,7 @@ export async function retrieve(request: SearchRequest, deps: RetrieveDeps, signa
  * hits only, a rank means the same on every store, and every score can be explained.
  */
 async function rankedCandidates(request: SearchRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<RankedHit[]> {
-  const { project, filter, mode, topK, weights, groupSize, minScore, diversity } = request;
+  const { project, filter, mode, topK, weights, fusion, groupSize, minScore, diversity } = request;
   const wanted = diversity === undefined ? topK : 2 * topK;
   const isChoice = mode === "hybrid" || groupSize !== undefined || diversity !== undefined;
   const list: LiveHitsRequest = {
@@ -56,7 +56,9 @@ async function rankedCandidates(request: SearchRequest, deps: RetrieveDeps, sign
     mode === "keyword" ? [] : denseHits(request.query, list, deps, signal),
     mode === "dense" ? [] : liveHits(list, deps.ledger, (rows) => deps.store.searchKeywords({ ...rows, text: request.query }, signal)),
   ]);
-  return mode === "hybrid" ? fuse({ dense, keyword }, weights) : [...withStanding("dense", dense), ...withStanding("keyword", keyword)];
+  return mode === "hybrid"
+    ? fuse({ dense, keyword }, weights, fusion)
+    : [...withStanding("dense", dense), ...withStanding("keyword", keyword)];
 }
 
 async function denseHits(query: string, list: LiveHitsRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<StoredHit[]> {
@@ -100,23 +102,6 @@ async function withSurroundings(
       ...(highlightsOf === undefined ? {} : { highlights: highlightsOf(hit.text) }),
     };
   });
-}
-
-async function embedQuery(query: string, embedder: Embedder, signal: AbortSignal): Promise<Float32Array> {
-  try {
-    const [vector] = await embedder.embed([query], signal, "query");
-    return vector ?? new Float32Array(embedder.space.dimension);
-  } catch (error) {
-    if (!isMillraceError(error) || error.code !== "embed.too_long") throw error;
-    throw new InvalidInputError(
-      "query.too_long",
-      `The query has more than ${embedder.space.tokensMax} tokens, which is all that the model reads`,
-      {
-        cause: error,
-        hint: 'Shorten it: nothing is cut off silently. The mode "keyword" has no such limit.',
-      },
-    );
-  }
 }
 
 function withStanding(list: "dense" | "keyword", hits: readonly StoredHit[]): RankedHit[] {

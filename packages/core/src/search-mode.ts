@@ -3,7 +3,7 @@ export type SearchMode = (typeof searchModes)[number];
 
 /** From where to where the scores of a mode go. */
 export const scoreScales: Readonly<Record<SearchMode, { readonly min: number; readonly max: number; readonly of: string }>> = {
-  hybrid: { min: 0, max: 1, of: "fused ranks, 1 = first in both lists" },
+  hybrid: { min: 0, max: 1, of: "fused, 1 = first in both lists" },
   dense: { min: -1, max: 1, of: "cosine similarity" },
   keyword: { min: 0, max: Number.POSITIVE_INFINITY, of: "BM25, open-ended" },
 };

@@ -3,7 +3,7 @@ import { InvalidInputError } from "./errors.ts";
 import { type Filter, parseFilter } from "./filter.ts";
 import { limits } from "./limits.ts";
 import type { ProjectName } from "./project.ts";
-import { defaultWeights, type FusionWeights } from "./rank.ts";
+import { defaultWeights, type Fusion, type FusionWeights, fusions } from "./rank.ts";
 import { type SearchMode, searchModes } from "./search-mode.ts";
 import { parseSearchOptions, type SearchOptions } from "./search-options.ts";
 
@@ -16,12 +16,13 @@ export interface SearchRequest extends SearchOptions {
   readonly mode: SearchMode;
   /** How much each list counts in a hybrid search. */
   readonly weights: FusionWeights;
+  readonly fusion: Fusion;
   readonly filter?: Filter;
 }
 
 /**
  * Checks a request from outside.
- * @throws InvalidInputError `query.missing`, `query.empty`, `query.too_long`, `query.top_k`, `query.mode`, `query.weights`, `filter.invalid`, and as `parseSearchOptions`
+ * @throws InvalidInputError `query.missing`, `query.empty`, `query.too_long`, `query.top_k`, `query.mode`, `query.weights`, `query.fusion`, `filter.invalid`, and as `parseSearchOptions`
  */
 export function parseSearchRequest(project: ProjectName, body: unknown): SearchRequest {
   const fields = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
@@ -35,6 +36,7 @@ export function parseSearchRequest(project: ProjectName, body: unknown): SearchR
     topK,
     mode,
     weights: parseWeights(fields["weights"] ?? defaultWeights),
+    fusion: parseFusion(fields["fusion"] ?? "scores"),
     ...(filter === undefined ? {} : { filter: parseFilter(filter) }),
     ...parseSearchOptions(fields, mode, topK),
   };
@@ -75,6 +77,12 @@ function parseWeights(weights: unknown): FusionWeights {
   throw new InvalidInputError("query.weights", "weights needs two numbers from 0 to 1, `dense` and `keyword`, not both 0", {
     hint: 'For example {"dense": 1, "keyword": 0.5}.',
   });
+}
+
+function parseFusion(fusion: unknown): Fusion {
+  const known = fusions.find((each) => each === fusion);
+  if (known !== undefined) return known;
+  throw new InvalidInputError("query.fusion", `There is no fusion ${JSON.stringify(fusion)}`, { hint: `There are ${fusions.join(", ")}.` });
 }
 
 function isWeight(value: unknown): value is number {

@@ -53,7 +53,6 @@ interface Session {
   readonly lane: WriterLane;
   /** On Milvus Lite only. */
   readonly liteFlush: LiteFlush | undefined;
-  readonly pulse: Pulse;
   /** Undefined on Milvus Lite. */
   index: IndexSettings | undefined;
   indexReadAt: number;
@@ -92,6 +91,7 @@ export class MilvusVectorStore implements VectorStore {
   /** Milvus Lite spends nearly all of a search on what searches of one kind can share, and one request at a time lets the next fill. */
   readonly #searches: Batcher<StoreSearchBy, SearchRow[]>;
   #session: Promise<Session> | undefined;
+  readonly #pulse = new Pulse();
   /** It was silent, and no connection was made since. */
   #away = false;
   #isLite = false;
@@ -366,10 +366,10 @@ export class MilvusVectorStore implements VectorStore {
 
   async #unlessSilent<T>(session: Session, read: Promise<T>): Promise<T> {
     try {
-      return await session.pulse.guard(read);
+      return await this.#pulse.guard(read, () => tellVersion(session.client));
     } catch (error) {
       // A connection that swallowed a request may never say so: the next call makes another one.
-      if (session.pulse.isSilent && (await this.#session?.catch(() => undefined)) === session) {
+      if (this.#pulse.isSilent && (await this.#session?.catch(() => undefined)) === session) {
         this.#away = true;
         this.#forget();
       }
@@ -410,7 +410,8 @@ export class MilvusVectorStore implements VectorStore {
   async #connect(): Promise<Session> {
     const client = await connectMilvus(this.#options);
     try {
-      const { version } = await call("tell its version", deadlines.connectMs, () => client.getVersion());
+      const { version } = await tellVersion(client);
+      this.#pulse.connected();
       this.#isLite = version.startsWith("milvus_lite");
       const session = await (this.#isLite ? this.#openLite(client) : this.#open(client));
       this.#away = false;
@@ -425,7 +426,7 @@ export class MilvusVectorStore implements VectorStore {
     const { redis, space } = this.#options;
     const index = redis === undefined ? defaultIndexSettings : await readIndexSettings(redis, space.fingerprint);
     await ensureCollection(client, this.#names, space, index);
-    return { client, lane: openLane, liteFlush: undefined, pulse: pulseOf(client), index, indexReadAt: performance.now() };
+    return { client, lane: openLane, liteFlush: undefined, index, indexReadAt: performance.now() };
   }
 
   async #openLite(client: MilvusClient): Promise<Session> {
@@ -439,18 +440,18 @@ export class MilvusVectorStore implements VectorStore {
     await lane.run(() => ensureCollection(client, this.#names, this.#options.space, "lite"), signal);
     const liteFlush = new LiteFlush(client, this.#names.collection, redis, lane, laneKey);
     await liteFlush.start();
-    return { client, lane, liteFlush, pulse: pulseOf(client), index: undefined, indexReadAt: 0 };
+    return { client, lane, liteFlush, index: undefined, indexReadAt: 0 };
   }
+}
+
+function tellVersion(client: MilvusClient): Promise<{ readonly version: string }> {
+  return call("tell its version", deadlines.connectMs, () => client.getVersion());
 }
 
 function notConnected(): DependencyError {
   return new DependencyError("store.unavailable", "There is no connection to Milvus yet", {
     hint: "Is Milvus running at MILVUS_ADDRESS? `millrace status` shows the embedded one.",
   });
-}
-
-function pulseOf(client: MilvusClient): Pulse {
-  return new Pulse(() => call("tell its version", deadlines.connectMs, () => client.getVersion()));
 }
 
 /** Searches that may share a request: same project, filter and way of searching, and limits so near that none pays for another's rows more than twice. */

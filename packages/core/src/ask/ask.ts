@@ -40,7 +40,7 @@ export interface Asked extends CachedAnswer {
  * Answers a question from the documents of a project: make it stand alone → take an answer that was given before, or retrieve → number the sources → generate,
  * or extract where there is no model to generate.
  * @param turns of the session, oldest first
- * @throws InvalidInputError `query.too_long`; DependencyError where retrieval fails; the signal's reason
+ * @throws DependencyError where retrieval fails; the signal's reason
  */
 export async function ask(
   request: Pick<AskRequest, "search" | "conversation" | "answerTokensMax">,
