@@ -2,7 +2,7 @@ import { InvalidInputError, type SearchMode } from "@millrace/core";
 import { meanQuality, type Quality, qualityOf } from "./metrics.ts";
 import type { Judgements, TestQuery } from "./test-collection.ts";
 
-export interface RankedDocument {
+interface RankedDocument {
   readonly source: string;
   readonly score: number;
 }
@@ -14,7 +14,7 @@ export interface SearchResult {
   readonly cached: boolean;
 }
 
-export interface QueryResult {
+interface QueryResult {
   readonly id: string;
   readonly quality: Quality;
   /** Judged ids where a document has one, sources otherwise; best first. */
