@@ -3,10 +3,10 @@ import { closeSync, mkdirSync, openSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isServiceReady } from "@millrace/client";
 import { ConfigError, DependencyError, type MillraceError } from "@millrace/core";
 import type { Config } from "@millrace/runtime";
 import { type RunState, readRunState } from "@millrace/stack";
-import { isQueryServiceReady } from "./query-client.ts";
 import { note } from "./terminal.ts";
 
 const readyMsMax = 120_000;
@@ -21,7 +21,7 @@ export async function startInBackground(config: Config): Promise<RunState> {
   const giveUpAt = performance.now() + readyMsMax;
   while (performance.now() < giveUpAt) {
     const state = await readRunState(config.home);
-    if (state?.phase === "ready" && state.queryUrl !== undefined && (await isQueryServiceReady(state.queryUrl))) return state;
+    if (state?.phase === "ready" && state.queryUrl !== undefined && (await isServiceReady(state.queryUrl))) return state;
     if (state === undefined && up === undefined) {
       note(`Nothing runs on ${config.home} yet: starting it in the background (\`millrace down\` stops it) …`);
       up = spawnUp(config);

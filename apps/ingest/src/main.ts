@@ -1,3 +1,4 @@
+import { ApiError } from "@millrace/client";
 import { ConfigError, errorMessage, InvalidInputError, isMillraceError } from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
 import { Command, CommanderError } from "commander";
@@ -59,7 +60,8 @@ function report(error: unknown): number {
   note(`millrace: ${errorMessage(error).split("\n").map(printable).join("\n  ")}${known === undefined ? "" : ` [${known.code}]`}`);
   if (known?.hint !== undefined) note(printable(known.hint));
   if (wantsStack() && error instanceof Error) note(String(error.stack));
-  return error instanceof InvalidInputError || error instanceof ConfigError ? 2 : 1;
+  const isWrongUse = error instanceof ApiError ? [400, 404, 413, 415, 422].includes(error.status) : error instanceof InvalidInputError;
+  return isWrongUse || error instanceof ConfigError ? 2 : 1;
 }
 
 function wantsStack(): boolean {

@@ -1,4 +1,4 @@
-import { InvalidInputError } from "@millrace/core";
+import { type Filter, InvalidInputError, parseFilter } from "@millrace/core";
 import { type DocumentState, documentStates } from "@millrace/ledger";
 import { InvalidArgumentError } from "commander";
 
@@ -12,20 +12,37 @@ export function integerBetween(min: number, max: number): (value: string) => num
   };
 }
 
+export function decimal(value: string): number {
+  const number = Number(value);
+  if (!/^-?\d+(\.\d+)?$/.test(value)) throw new InvalidArgumentError("It must be a number.");
+  return number;
+}
+
+/** Chunks before and after a hit, or its section; the core knows how many there may be. */
+export function expansion(value: string): number | "section" {
+  if (value === "section") return value;
+  if (!/^\d{1,6}$/.test(value)) throw new InvalidArgumentError('It must be a whole number or "section".');
+  return Number(value);
+}
+
 export function documentState(value: string): DocumentState {
   const state = documentStates.find((each) => each === value);
   if (state === undefined) throw new InvalidArgumentError(`It must be one of ${documentStates.join(", ")}.`);
   return state;
 }
 
-/** The value of `--filter`. @throws InvalidInputError `filter.not_json` */
-export function filterOf(text: string): unknown {
+/** The value of `--filter`. @throws InvalidInputError `filter.not_json`, `filter.invalid` */
+export function filterOf(text: string): Filter {
+  return parseFilter(parseJson(text));
+}
+
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
     throw new InvalidInputError("filter.not_json", "--filter is not JSON", {
       cause: error,
-      hint: 'For example: --filter \'{"key":"source","op":"eq","value":"README.md"}\'',
+      hint: 'For example: --filter \'{"type":"eq","key":"source","value":"README.md"}\'',
     });
   }
 }

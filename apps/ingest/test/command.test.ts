@@ -48,6 +48,8 @@ describe("wrong usage ends with 2 and one clear sentence, before anything is sta
     ["top_k of a million", ["search", "x", "--top-k", "1000000"], /whole number from 1 to 200/],
     ["a query of 100,000 characters", ["search", "x".repeat(100_000)], /100000 characters/],
     ["a filter that is not JSON", ["search", "x", "--filter", "{"], /not JSON/],
+    ["a score beyond the mode's scale", ["search", "x", "--min-score", "7"], /min_score is 7, not a number from 0 to 1/],
+    ["more than may be read around hits", ["search", "x", "--expand", "10", "-k", "200"], /more than the limit of 1000/],
     ["a state that is none", ["docs", "list", "--state", "lost"], /must be one of/],
     ["a retry of nothing", ["jobs", "retry"], /Which documents/],
     ["a key for nobody", ["keys", "create"], /--project or an --admin/],
@@ -180,6 +182,22 @@ describe("from a folder to answers", () => {
     };
     expect(data).toMatchObject([{ project: "default", questions: 0, searches: expect.any(Number), cost: null }]);
     expect(await millrace(["usage", "--days", "0"])).toMatchObject({ code: 2 });
+  });
+
+  test("search explains, groups, expands and cuts off", async () => {
+    const { stdout } = await millrace(["search", "moon and sea", "-k", "1", "--explain", "--expand", "section"]);
+    expect(stdout).toMatch(
+      /tides\.md · Tides\n {6}Tides\n\n {6}The moon pulls the sea, so the tide rises twice a day\.\n {6}dense #1 0\.\d+ · keyword #1 \d+\.\d+\n/,
+    );
+    const grouped = await millrace(["search", "tide", "--group-by", "document", "--mode", "dense"]);
+    expect(grouped.stdout).toContain("3 hits in 3 documents · dense");
+    const none = await millrace(["search", "tide", "--mode", "dense", "--min-score", "0.999"]);
+    expect(none).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^Nothing found in project default with a score from 0\.999 on\./),
+    });
+    const filtered = await millrace(["search", "tide", "--filter", '{"type":"eq","key":"source","value":"sub/bread.txt"}', "--json"]);
+    expect(JSON.parse(filtered.stdout)).toMatchObject({ data: [{ source: "sub/bread.txt", highlights: [] }] });
   });
 
   test("nothing changed is nothing to do; an edit is seen; a delete is final", async () => {

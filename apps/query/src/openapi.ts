@@ -14,6 +14,8 @@ const problem = z
   })
   .openapi("Problem");
 
+const metadata = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())]));
+
 const filter = z
   .object({
     type: z.enum(["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin", "and", "or"]),
@@ -28,7 +30,7 @@ const filter = z
 
 const scoreScale = `By mode. ${searchModes.map((mode) => `${mode}: ${scoreScales[mode].of}`).join("; ")}.`;
 
-const searchRequest = z
+export const searchRequest = z
   .object({
     query: z.string().min(1).max(limits.queryCharsMax),
     top_k: z.int().min(1).max(limits.topKMax).default(limits.topKDefault),
@@ -89,7 +91,7 @@ const searchHit = z
     standings: z
       .object({ dense: standing.nullable(), keyword: standing.nullable() })
       .openapi({ description: "Where the hit stood in each list before they were fused; null: not in it." }),
-    metadata: z.record(z.string(), z.unknown()),
+    metadata,
     highlights: z.array(span).optional().openapi({ description: "UTF-16 offsets in `text`, in order, without overlaps." }),
     context: z
       .object({
@@ -103,11 +105,11 @@ const searchHit = z
   })
   .openapi("SearchHit");
 
-const searchResults = z
+export const searchResults = z
   .object({ object: z.literal("search_results"), data: z.array(searchHit), cache: z.enum(["hit", "stale", "miss"]), took_ms: z.number() })
   .openapi("SearchResults");
 
-const embeddingRequest = z
+export const embeddingRequest = z
   .object({
     input: z.union([z.string(), z.array(z.string()).min(1).max(limits.embeddingsTextsMax)]),
     model: z.string().optional(),
@@ -117,7 +119,7 @@ const embeddingRequest = z
   })
   .openapi("EmbeddingRequest");
 
-const embeddingList = z
+export const embeddingList = z
   .object({
     object: z.literal("list"),
     data: z.array(
@@ -138,7 +140,7 @@ const quotaHeaders = z.object({
   RateLimit: z.string().openapi({ description: 'What is left of each, and the seconds until more is: `"key-requests";r=5999;t=60, …`' }),
 });
 
-const askRequest = searchRequest
+export const askRequest = searchRequest
   .omit({ query: true, top_k: true, expand: true, highlight: true })
   .extend({
     question: z.string().min(1).max(limits.queryCharsMax),
@@ -162,7 +164,7 @@ const citation = z
   })
   .openapi("Citation");
 
-const answer = z
+export const answer = z
   .object({
     object: z.literal("answer"),
     answer: z.string(),
@@ -243,7 +245,7 @@ const usageAmounts = z.object({
   searches_cached: z.int(),
 });
 
-const usage = z
+export const usage = z
   .object({
     object: z.literal("usage"),
     from: z.iso.date(),
@@ -255,7 +257,7 @@ const usage = z
 
 const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
 
-const document = z
+export const document = z
   .object({
     object: z.literal("document"),
     document_id: z.string(),
@@ -266,16 +268,29 @@ const document = z
     chunks: z.int(),
     tokens: z.int(),
     title: z.string(),
-    metadata: z.record(z.string(), z.unknown()),
+    metadata,
+    content_hash: z.string().openapi({ description: "sha256 of its bytes." }),
+    live_generation: z.string().nullable(),
+    pending_generation: z.string().nullable(),
     progress: z.object({ chunks: z.int(), done: z.int() }).nullable(),
+    attempts: z.int(),
     error: z.object({ code: z.string(), message: z.string(), stage: z.string(), retryable: z.boolean() }).nullable(),
+    retry_at: z.string().nullable(),
     created_at: z.string(),
     updated_at: z.string(),
     live_at: z.string().nullable(),
+    timings_ms: z.record(z.string(), z.number()).openapi({ description: "Of each stage of the version that went live last." }),
   })
   .openapi("Document");
 
-const chunk = z
+export const acceptedDocument = document.extend({
+  outcome: z.string(),
+  ingest_id: z.string(),
+  status_url: z.string(),
+  events_url: z.string(),
+});
+
+export const chunk = z
   .object({
     object: z.literal("chunk"),
     chunk_id: z.string(),
@@ -288,7 +303,7 @@ const chunk = z
   })
   .openapi("Chunk");
 
-const upload = z
+export const upload = z
   .object({
     text: z.string(),
     source: z
@@ -300,7 +315,7 @@ const upload = z
       .string()
       .optional()
       .openapi({ description: `Where the source has no extension that is known: ${mediaTypes.join(", ")}, or an alias of one.` }),
-    metadata: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.string())])).optional(),
+    metadata: metadata.optional(),
     ingest_id: z.string().optional().openapi({ description: "Documents with the same one share an event stream." }),
   })
   .openapi("Upload");
@@ -347,8 +362,11 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
       400: problemOf("The request is wrong"),
       401: problemOf("No valid key"),
       403: problemOf("The key may not read"),
+      404: problemOf("No such project for this key"),
       413: problemOf("The body is too large"),
-      429: problemOf("A quota is used up: `RateLimit` tells the state of all, `Retry-After` when to come back"),
+      429: problemOf(
+        "A quota is used up, or too much of this project is waiting: `RateLimit` tells the state of quotas, `Retry-After` when to come back",
+      ),
       503: problemOf("A dependency is away; a language model that is only makes the answer extractive"),
     },
   });
@@ -439,7 +457,7 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
     });
   plain("/healthz", "Whether the process runs", { 200: "It runs" });
   plain("/readyz", "Whether its dependencies answer", { 200: "Ready, or degraded without its cache", 503: "Not ready" });
-  plain("/metrics", "Prometheus metrics, for admin keys", { 200: "Text format" });
+  plain("/metrics", "Prometheus metrics, for admin keys", { 200: "Text format", 401: "No valid key", 403: "The key is of one project" });
   plain("/openapi.json", "This description", { 200: "JSON" });
   app.doc31("/openapi.json", { openapi: "3.1.0", info: { title: "Millrace query service", version: "1" } });
 }
@@ -516,9 +534,14 @@ function describeDocuments(
   const security = [{ key: [] }];
   const one = z.object({ id: z.string().openapi({ description: "document_id" }) });
   const json = (description: string, schema: z.ZodType) => ({ description, content: { "application/json": { schema } } });
-  const accepted = document.extend({ outcome: z.string(), ingest_id: z.string(), status_url: z.string(), events_url: z.string() });
   const list = (of: z.ZodType) => z.object({ object: z.literal("list"), data: z.array(of) });
-  const refusals = { 401: problemOf("No valid key"), 403: problemOf("The key lacks the scope"), 503: problemOf("A dependency is away") };
+  const refusals = {
+    400: problemOf("The request is wrong"),
+    401: problemOf("No valid key"),
+    403: problemOf("The key lacks the scope"),
+    404: problemOf("Unknown, in this project or to this key"),
+    503: problemOf("A dependency is away"),
+  };
   registry.registerPath({
     method: "post",
     path: "/v1/documents",
@@ -537,9 +560,8 @@ function describeDocuments(
       },
     },
     responses: {
-      200: json("Unchanged, or failed before with these bytes", accepted),
-      202: json("Queued", accepted),
-      400: problemOf("The request is wrong"),
+      200: json("Unchanged, or failed before with these bytes", acceptedDocument),
+      202: json("Queued", acceptedDocument),
       409: problemOf("The first request with this Idempotency-Key is under way"),
       413: problemOf("The document is too large"),
       415: problemOf("There is no parser for it"),
@@ -569,7 +591,7 @@ function describeDocuments(
     summary: "One document",
     security,
     request: { params: one },
-    responses: { 200: json("It", document), 404: problemOf("Unknown"), ...refusals },
+    responses: { 200: json("It", document), ...refusals },
   });
   registry.registerPath({
     method: "delete",
@@ -582,7 +604,6 @@ function describeDocuments(
         "Deleted",
         z.object({ object: z.literal("document.deleted"), document_id: z.string(), source: z.string(), deleted: z.literal(true) }),
       ),
-      404: problemOf("Unknown"),
       ...refusals,
     },
   });
@@ -594,7 +615,6 @@ function describeDocuments(
     request: { params: one, query: z.object({ limit: z.int().max(limits.pageSizeMax).optional(), offset: z.int().optional() }) },
     responses: {
       200: json("A page", list(chunk).extend({ total: z.int(), next_offset: z.int().nullable() })),
-      404: problemOf("Unknown"),
       ...refusals,
     },
   });
@@ -606,7 +626,6 @@ function describeDocuments(
     request: { params: z.object({ id: z.string() }), headers: z.object({ "Last-Event-ID": z.string().optional() }) },
     responses: {
       200: { description: "text/event-stream", content: { "text/event-stream": { schema: z.string() } } },
-      404: problemOf("Unknown"),
       ...refusals,
     },
   });

@@ -44,7 +44,7 @@ export type {
 } from "./ports.ts";
 export { type ProjectName, parseProjectName } from "./project.ts";
 export { type CachedAnswer, type SearchAnswer, type SearchDeps, search } from "./query.ts";
-export { type FusionWeights, fusions, type RankedHit, type Standing } from "./rank.ts";
+export { type Fusion, type FusionWeights, fusions, type RankedHit, type Standing } from "./rank.ts";
 export { HashEmbedder } from "./reference/hash-embedder.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";

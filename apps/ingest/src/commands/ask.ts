@@ -1,9 +1,9 @@
+import type { Answer, Citation } from "@millrace/client";
 import { limits, parseProjectName } from "@millrace/core";
-import { loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
+import { loadConfig } from "@millrace/runtime";
 import type { Command } from "commander";
 import { filterOf, integerBetween } from "../option-values.ts";
-import { type AnswerReply, ask, type Citation } from "../query-client.ts";
-import { queryUrl } from "../query-url.ts";
+import { openQueryService } from "../query-service.ts";
 import { note, print, printable, printableLines, printJson, wrap } from "../terminal.ts";
 
 interface AskOptions {
@@ -37,10 +37,8 @@ async function runAsk(question: string, options: AskOptions): Promise<void> {
   const project = parseProjectName(options.project);
   const filter = options.filter === undefined ? {} : { filter: filterOf(options.filter) };
   const session = options.session === undefined ? {} : { session_id: options.session };
-  const url = await queryUrl(config);
-  const apiKey = await loadOrCreateAdminKey(config.home);
-  const body = { question, top_k: options.topK, trace: options.explain, ...filter, ...session };
-  for await (const event of ask({ url, apiKey, project, body })) {
+  const client = await openQueryService(config, project);
+  for await (const event of client.askStream({ question, top_k: options.topK, trace: options.explain, ...filter, ...session })) {
     if (event.event === "delta" && !options.json) process.stdout.write(printableLines(event.data.text));
     if (event.event !== "done") continue;
     if (options.json) printJson(event.data);
@@ -57,7 +55,7 @@ function printEnd({
   standalone_question: standalone,
   took_ms: tookMs,
   timings_ms: timings,
-}: AnswerReply): void {
+}: Answer): void {
   print("\n");
   for (const citation of citations.toSorted((a, b) => a.n - b.n)) print(citationText(citation));
   if (standalone !== null) note(`Understood as: ${printable(standalone)}`);

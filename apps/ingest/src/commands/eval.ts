@@ -1,15 +1,15 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { setTimeout } from "node:timers/promises";
+import type { SearchRequest } from "@millrace/client";
 import { errorMessage, InvalidInputError, isMillraceError, parseProjectName, type SearchMode, searchModes } from "@millrace/core";
-import { loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
+import { loadConfig } from "@millrace/runtime";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { listDocuments } from "../document-lookup.ts";
 import { type Comparison, compare, parseBaseline } from "../evaluation/baseline.ts";
 import { type Evaluation, evaluate, judgedIds, ratedQueries, type SearchResult } from "../evaluation/evaluate.ts";
 import { measures, type Quality } from "../evaluation/metrics.ts";
 import { parseJudgements, parseQueries } from "../evaluation/test-collection.ts";
-import { search } from "../query-client.ts";
-import { queryUrl } from "../query-url.ts";
+import { openQueryService } from "../query-service.ts";
 import { openSession } from "../session.ts";
 import { note, print, printJson, table } from "../terminal.ts";
 
@@ -73,8 +73,7 @@ async function runEval(options: EvalOptions): Promise<number> {
     throw new InvalidInputError("eval.run", "--run holds the rankings of one mode only");
 
   const config = loadConfig();
-  const url = await queryUrl(config);
-  const apiKey = await loadOrCreateAdminKey(config.home);
+  const client = await openQueryService(config, project);
   const ids = await liveIds(config, project, judgements);
   if (ids.size === 0) {
     throw new InvalidInputError("eval.no_documents", `Project ${project} has no document that the judgements name`, {
@@ -82,8 +81,8 @@ async function runEval(options: EvalOptions): Promise<number> {
     });
   }
   const ask = async (query: string, mode: SearchMode): Promise<SearchResult> => {
-    const body = { group_by: "document", ...options.search, query, mode, top_k: rankingDepth };
-    const reply = await patiently(() => search({ url, apiKey, project, body }));
+    const request: SearchRequest = { group_by: "document", ...options.search, query, mode, top_k: rankingDepth };
+    const reply = await patiently(() => client.search(request));
     return { documents: reply.data, tookMs: reply.took_ms, cached: reply.cache === "hit" };
   };
 

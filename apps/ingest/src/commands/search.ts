@@ -1,19 +1,28 @@
-import { InvalidInputError, limits, parseProjectName } from "@millrace/core";
-import { loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
-import type { Command } from "commander";
-import { filterOf, integerBetween } from "../option-values.ts";
-import { type SearchHit, search } from "../query-client.ts";
-import { queryUrl } from "../query-url.ts";
-import { print, printable, printJson, wrap } from "../terminal.ts";
+import type { SearchRequest } from "@millrace/client";
+import { limits, parseProjectName, parseSearchRequest, type SearchMode, scoreScales, searchModes } from "@millrace/core";
+import { loadConfig } from "@millrace/runtime";
+import { type Command, Option } from "commander";
+import { hitText } from "../hit-text.ts";
+import { decimal, expansion, filterOf, integerBetween } from "../option-values.ts";
+import { openQueryService } from "../query-service.ts";
+import { styleFor } from "../styled-text.ts";
+import { print, printJson } from "../terminal.ts";
 
 interface SearchOptions {
   readonly project: string;
   readonly topK: number;
+  readonly mode: SearchMode;
   readonly filter?: string;
+  readonly minScore?: number;
+  readonly groupBy?: "document";
+  readonly groupSize?: number;
+  readonly diversity?: number;
+  readonly expand?: number | "section";
+  readonly explain: boolean;
   readonly json: boolean;
 }
 
-const snippetLinesMax = 4;
+const columnsMin = 40;
 const columnsMax = 110;
 
 export function addSearchCommand(program: Command): void {
@@ -23,7 +32,16 @@ export function addSearchCommand(program: Command): void {
     .argument("<query>", "what to look for, in your own words")
     .option("-p, --project <slug>", "project to search", "default")
     .option("-k, --top-k <count>", `hits at most, 1 to ${limits.topKMax}`, integerBetween(1, limits.topKMax), limits.topKDefault)
+    .addOption(
+      new Option("-m, --mode <mode>", "by meaning (dense), by words (keyword), or both (hybrid)").choices(searchModes).default("hybrid"),
+    )
     .option("--filter <json>", "only documents that match this filter")
+    .option("--min-score <score>", "leave out hits below it, by the scale of the mode", decimal)
+    .addOption(new Option("--group-by <what>", "the best hits of each document; --top-k counts documents then").choices(["document"]))
+    .option("--group-size <count>", "with --group-by: hits of each document at most", integerBetween(1, limits.groupSizeMax))
+    .option("--diversity <share>", "0 to 1: how much hits are to differ from those before them", decimal)
+    .option("--expand <what>", 'show what stands around each hit: so many chunks before and after it, or its "section"', expansion)
+    .option("--explain", "where each hit stood in each list, and with what score", false)
     .option("--json", "the answer of the query service as it is", false)
     .action(runSearch);
 }
@@ -31,28 +49,43 @@ export function addSearchCommand(program: Command): void {
 async function runSearch(query: string, options: SearchOptions): Promise<void> {
   const config = loadConfig();
   const project = parseProjectName(options.project);
-  if (query.length > limits.queryCharsMax) {
-    throw new InvalidInputError("query.too_long", `The query has ${query.length} characters, ${limits.queryCharsMax} are the most`);
-  }
-  const filter = options.filter === undefined ? {} : { filter: filterOf(options.filter) };
-  const url = await queryUrl(config);
-  const apiKey = await loadOrCreateAdminKey(config.home);
+  const { topK, mode, filter, minScore, groupBy, groupSize, diversity, expand } = options;
+  const body: SearchRequest = {
+    query,
+    top_k: topK,
+    mode,
+    highlight: true,
+    ...(filter === undefined ? {} : { filter: filterOf(filter) }),
+    ...(minScore === undefined ? {} : { min_score: minScore }),
+    ...(groupBy === undefined ? {} : { group_by: groupBy }),
+    ...(groupSize === undefined ? {} : { group_size: groupSize }),
+    ...(diversity === undefined ? {} : { diversity }),
+    ...(expand === undefined ? {} : { expand }),
+  };
+  // What is wrong with it is told before anything is started.
+  parseSearchRequest(project, body);
+  const client = await openQueryService(config, project);
   const startedAt = performance.now();
-  const reply = await search({ url, apiKey, project, body: { query, top_k: options.topK, ...filter } });
+  const reply = await client.search(body);
   const roundTripMs = performance.now() - startedAt;
   if (options.json) return printJson(reply);
 
-  if (reply.data.length === 0) print(`Nothing found in project ${project}.`);
-  for (const [index, hit] of reply.data.entries()) print(hitText(hit, index + 1));
-  print(
-    `${reply.data.length} hits · cache ${reply.cache} · ${reply.took_ms.toFixed(1)} ms in the service, ${roundTripMs.toFixed(1)} ms round trip`,
-  );
-}
-
-function hitText(hit: SearchHit, rank: number): string {
-  const width = Math.min(process.stdout.columns ?? 100, columnsMax);
-  const place = [printable(hit.source)];
-  if (typeof hit.page === "number") place.push(`page ${hit.page}`);
-  if (hit.headings.length > 0) place.push(hit.headings.map(printable).join(" › "));
-  return `${String(rank).padStart(2)}. ${hit.score.toFixed(3)}  ${place.join(" · ")}\n${wrap(hit.text, width, "      ", snippetLinesMax)}\n`;
+  const style = styleFor(process.stdout);
+  // A terminal that does not know its width says 0.
+  const columns = Math.min(Math.max(process.stdout.columns || 100, columnsMin), columnsMax);
+  if (reply.data.length === 0)
+    print(`Nothing found in project ${project}${minScore === undefined ? "" : ` with a score from ${minScore} on`}.`);
+  let documents = 0;
+  let previous: string | undefined;
+  for (const [index, hit] of reply.data.entries()) {
+    const isNext = hit.document_id === previous && groupBy !== undefined;
+    if (!isNext) documents++;
+    previous = hit.document_id;
+    const label = groupBy === undefined ? `${index + 1}.` : isNext ? "" : `${documents}.`;
+    print(hitText(hit, label, { style, columns, explain: options.explain, mode }));
+  }
+  const counted = groupBy === undefined ? `${reply.data.length} hits` : `${reply.data.length} hits in ${documents} documents`;
+  if (options.explain) print(style.dim(`score: ${scoreScales[mode].of}`));
+  const time = `${reply.took_ms.toFixed(1)} ms in the service, ${roundTripMs.toFixed(1)} ms round trip`;
+  print(style.dim(`${counted} · ${mode} · cache ${reply.cache} · ${time}`));
 }

@@ -1,9 +1,9 @@
 import { connect } from "node:net";
+import { isServiceReady } from "@millrace/client";
 import { type QueueCounts, queueNames } from "@millrace/queue";
 import { type Config, connectRedis, loadConfig } from "@millrace/runtime";
 import { type RunState, readRunState } from "@millrace/stack";
 import type { Command } from "commander";
-import { isQueryServiceReady } from "../query-client.ts";
 import { withSession } from "../session.ts";
 import { print, printJson, table, withoutPassword } from "../terminal.ts";
 
@@ -75,7 +75,7 @@ async function probeAll(config: Config, running: RunState | undefined): Promise<
   probe("redis-queue", redisQueueUrl, answersPing);
   probe("redis-cache", redisCacheUrl, answersPing);
   probe("milvus", milvusAddress, acceptsConnection);
-  probe("query", running?.queryUrl, isQueryServiceReady);
+  probe("query", running?.queryUrl, (url) => isServiceReady(url));
   probe("dashboard", running?.dashboardUrl, (url) => acceptsConnection(new URL(url).host));
   for (const { name, pid } of running?.processes ?? []) {
     if (name.startsWith("worker")) probes.push(Promise.resolve({ name, pid, address: "", healthy: isAlive(pid) }));

@@ -1,9 +1,9 @@
+import type { UsageAmounts } from "@millrace/client";
 import { parseProjectName } from "@millrace/core";
-import { loadConfig, loadOrCreateAdminKey } from "@millrace/runtime";
+import { loadConfig } from "@millrace/runtime";
 import type { Command } from "commander";
 import { integerBetween } from "../option-values.ts";
-import { type UsageReply, usage } from "../query-client.ts";
-import { queryUrl } from "../query-url.ts";
+import { openQueryService } from "../query-service.ts";
 import { print, printJson, table } from "../terminal.ts";
 
 interface UsageOptions {
@@ -25,10 +25,10 @@ export function addUsageCommand(program: Command): void {
 }
 
 async function runUsage({ project, days, json }: UsageOptions): Promise<void> {
-  const only = project === undefined ? {} : { project: parseProjectName(project) };
-  const config = loadConfig();
+  const only = project === undefined ? undefined : parseProjectName(project);
   const from = new Date(Date.now() - (days - 1) * dayMs).toISOString().slice(0, 10);
-  const reply = await usage({ url: await queryUrl(config), apiKey: await loadOrCreateAdminKey(config.home), ...only, from });
+  const client = await openQueryService(loadConfig(), only);
+  const reply = await client.usage({ from });
   if (json) return printJson(reply);
   if (reply.data.length === 0) return print("Nothing was asked or searched.");
   const header = ["day", "project", "questions", "cached", "tokens", "saved", "cost", "saved cost", "searches", "cached"];
@@ -36,7 +36,7 @@ async function runUsage({ project, days, json }: UsageOptions): Promise<void> {
   print(table(header, [...rows, ["total", "", ...cells(reply.total)]]));
 }
 
-function cells(amounts: UsageReply["total"]): (string | number)[] {
+function cells(amounts: UsageAmounts): (string | number)[] {
   const { questions, cached, searches } = amounts;
   const money = (amount: number | null): string => amount?.toFixed(2) ?? "-";
   return [
