@@ -10,6 +10,7 @@ import { addEvalCommand } from "./commands/eval.ts";
 import { addIngestCommand } from "./commands/ingest.ts";
 import { addJobsCommands } from "./commands/jobs.ts";
 import { addKeysCommands } from "./commands/keys.ts";
+import { addMcpCommand } from "./commands/mcp.ts";
 import { addResumeCommand } from "./commands/resume.ts";
 import { addSearchCommand } from "./commands/search.ts";
 import { addStatusCommand } from "./commands/status.ts";
@@ -37,6 +38,7 @@ for (const add of [
   addTuneCommand,
   addKeysCommands,
   addUsageCommand,
+  addMcpCommand,
 ]) {
   add(program);
 }

@@ -15,7 +15,7 @@ export async function openQueryService(config: Config, project?: ProjectName): P
 }
 
 /** That of the running installation; else the configured one, where the addresses say that this is none of its own. */
-async function queryUrl(config: Config): Promise<string> {
+export async function queryUrl(config: Config): Promise<string> {
   const running = await readRunState(config.home);
   if (running?.phase === "ready" && running.queryUrl !== undefined) return running.queryUrl;
   const configured = config.redisQueueUrl !== undefined || config.redisCacheUrl !== undefined || config.milvusAddress !== undefined;

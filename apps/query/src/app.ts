@@ -11,6 +11,7 @@ import { addChatRoutes } from "./chat/chat-routes.ts";
 import { openAiReplyTo, speaksOpenAi } from "./chat/openai-error.ts";
 import { addDocumentRoutes, type DocumentDeps } from "./documents.ts";
 import { addEmbeddingRoute } from "./embeddings.ts";
+import { addMcpRoute } from "./mcp/mcp-route.ts";
 import type { QueryMetrics } from "./metrics.ts";
 import { describeApi } from "./openapi.ts";
 import { problemResponse, Refusal, replyTo } from "./problem.ts";
@@ -80,7 +81,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     return context.text(await deps.metrics.render(), 200, { "content-type": deps.metrics.contentType });
   });
 
-  app.use("/v1/*", async (context, next) => {
+  app.on(["ALL"], ["/v1/*", "/mcp"], async (context, next) => {
     const principal = await authenticate(deps.keys, context.req.header("authorization"));
     context.set("principal", principal);
     context.set("project", projectOf(principal, context.req.header("x-millrace-project")));
@@ -107,6 +108,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
   const answering = new Answering(deps);
   addAskRoutes(app, answering);
   addChatRoutes(app, answering);
+  addMcpRoute(app, { ...deps, ledger: deps.documents.ledger, answering });
   addUsageRoute(app, deps.usage, deps.price);
   addSessionRoutes(app, deps);
   addEmbeddingRoute(app, deps.model);

@@ -39,7 +39,7 @@ const streamsMax = 200;
 
 /** The routes that put documents in, show and delete them, on an app that has authenticated the request. */
 export function addDocumentRoutes(app: Hono<Env>, deps: DocumentDeps): void {
-  const { ledger, store, producer } = deps;
+  const { ledger, producer } = deps;
 
   app.post("/v1/documents", async (context) => {
     requireScope(context.get("principal"), "ingest");
@@ -84,13 +84,13 @@ export function addDocumentRoutes(app: Hono<Env>, deps: DocumentDeps): void {
 
   app.get("/v1/documents/:id", async (context) => {
     requireScope(context.get("principal"), "read");
-    return context.json(documentJson(await find(ledger, context.get("project"), context.req.param("id")), { withOrigin: false }));
+    return context.json(documentJson(await findDocument(ledger, context.get("project"), context.req.param("id")), { withOrigin: false }));
   });
 
   app.delete("/v1/documents/:id", async (context) => {
     requireScope(context.get("principal"), "ingest");
     const project = context.get("project");
-    const { documentId, source } = await find(ledger, project, context.req.param("id"));
+    const { documentId, source } = await findDocument(ledger, project, context.req.param("id"));
     await ledger.remove(project, documentId);
     // Nothing returns it any more; the job only gives its rows back, and the sweep asks for it too.
     await producer.addCollection(project).catch(() => undefined);
@@ -100,15 +100,11 @@ export function addDocumentRoutes(app: Hono<Env>, deps: DocumentDeps): void {
   app.get("/v1/documents/:id/chunks", async (context) => {
     requireScope(context.get("principal"), "read");
     const project = context.get("project");
-    const { documentId, liveGeneration, liveChunks } = await find(ledger, project, context.req.param("id"));
+    const entry = await findDocument(ledger, project, context.req.param("id"));
     const { limit, offset } = context.req.query();
     const from = wholeNumber("offset", offset ?? "0", 0, Number.MAX_SAFE_INTEGER);
-    const ordinals = Array.from({ length: Math.max(0, Math.min(pageSize(limit), liveChunks - from)) }, (_, index) => from + index);
-    const chunkIds = ordinals.map((ordinal) => chunkIdOf(project, documentId, liveGeneration ?? "", ordinal));
-    const chunks = await store.read(project, chunkIds, AbortSignal.timeout(limits.requestTimeoutMs));
-    const data = chunks.sort((a, b) => a.ordinal - b.ordinal).map(chunkJson);
-    const end = from + ordinals.length;
-    return context.json({ object: "list", data, total: liveChunks, next_offset: end < liveChunks ? end : null });
+    const { chunks, nextOffset } = await readChunks(deps.store, project, entry, from, pageSize(limit), context.req.raw.signal);
+    return context.json({ object: "list", data: chunks.map(chunkJson), total: entry.liveChunks, next_offset: nextOffset });
   });
 
   let streams = 0;
@@ -164,8 +160,24 @@ function requireScope(principal: Principal, scope: "read" | "ingest"): void {
   if (!principal.scopes.includes(scope)) throw new Refusal(403, "key.scope", `The key may not ${scope}`);
 }
 
-/** Another project's document is as unknown as one that never was. */
-async function find(ledger: Ledger, project: ProjectName, documentId: string): Promise<DocumentEntry> {
+/** Chunks of a document's live version, in order. @throws DependencyError where the store is away */
+export async function readChunks(
+  store: Pick<VectorStore, "read">,
+  project: ProjectName,
+  { documentId, liveGeneration, liveChunks }: DocumentEntry,
+  offset: number,
+  limit: number,
+  signal: AbortSignal,
+): Promise<{ readonly chunks: StoredChunk[]; readonly nextOffset: number | null }> {
+  const ordinals = Array.from({ length: Math.max(0, Math.min(limit, liveChunks - offset)) }, (_, index) => offset + index);
+  const chunkIds = ordinals.map((ordinal) => chunkIdOf(project, documentId, liveGeneration ?? "", ordinal));
+  const chunks = await store.read(project, chunkIds, AbortSignal.any([signal, AbortSignal.timeout(limits.requestTimeoutMs)]));
+  const end = offset + ordinals.length;
+  return { chunks: chunks.sort((a, b) => a.ordinal - b.ordinal), nextOffset: end < liveChunks ? end : null };
+}
+
+/** Another project's document is as unknown as one that never was. @throws Refusal 404 `document.unknown` */
+export async function findDocument(ledger: Ledger, project: ProjectName, documentId: string): Promise<DocumentEntry> {
   const entry = /^[0-9a-f]{32}$/.test(documentId) ? await ledger.get(project, documentId) : undefined;
   if (entry === undefined || entry.state === "deleted") throw new Refusal(404, "document.unknown", "There is no such document");
   return entry;

@@ -448,6 +448,18 @@ export function describeApi<E extends Env>(app: OpenAPIHono<E>): void {
   });
   describeSessions(registry, problemOf);
   describeDocuments(registry, problemOf);
+  registry.registerPath({
+    method: "post",
+    path: "/mcp",
+    summary: "The Model Context Protocol: tools that search, ask, read and list documents",
+    security: [{ key: [] }],
+    request: { body: { required: true, content: { "application/json": { schema: z.object({ jsonrpc: z.literal("2.0") }) } } } },
+    responses: {
+      200: { description: "Messages as server-sent events", content: { "text/event-stream": { schema: z.string() } } },
+      401: problemOf("No valid key"),
+      403: problemOf("The key may not read"),
+    },
+  });
   const plain = (path: string, summary: string, responses: Record<number, string>) =>
     registry.registerPath({
       method: "get",

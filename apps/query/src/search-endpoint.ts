@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { InvalidInputError, limits, parseSearchRequest, type SearchDeps, search } from "@millrace/core";
+import { type CachedAnswer, InvalidInputError, limits, parseSearchRequest, type SearchDeps, search } from "@millrace/core";
 import type { Logger } from "@millrace/runtime";
 import type { Admission } from "./admission.ts";
 import { authenticate, type KeyVerifier, projectOf } from "./authenticate.ts";
 import type { QueryMetrics } from "./metrics.ts";
 import { Refusal, replyTo } from "./problem.ts";
+import type { Caller } from "./quota/quota-policy.ts";
 import type { Quotas } from "./quota/quotas.ts";
 import { serialiseHits } from "./serialise-hits.ts";
 import type { UsageCounters } from "./usage/usage-counters.ts";
@@ -43,9 +44,25 @@ export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, s
   const principal = await authenticate(deps.keys, call.authorization);
   const project = projectOf(principal, call.project);
   if (!principal.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
-  const request = parseSearchRequest(project, parseJson(call.body));
+  const { bytes, cache, headers } = await searchFor({ keyId: principal.keyId, project }, parseJson(call.body), deps, signal);
+  const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
+  return { headers, parts: ['{"object":"search_results","data":', bytes, `,"cache":"${cache}","took_ms":${tookMs}}`] };
+}
+
+/**
+ * A search within its caller's quotas: the hits as `serialiseHits` writes them.
+ * @throws as `answerSearch`
+ */
+export async function searchFor(
+  caller: Caller,
+  body: unknown,
+  deps: SearchEndpointDeps,
+  signal: AbortSignal,
+): Promise<CachedAnswer & Pick<SearchReply, "headers">> {
+  const { project } = caller;
+  const request = parseSearchRequest(project, body);
   // Where searches have a quota, Redis is asked for it together with the epoch.
-  const admitted = deps.quotas.admitSearch({ keyId: principal.keyId, project });
+  const admitted = deps.quotas.admitSearch(caller);
   admitted?.catch(() => undefined); // awaited below, unless the epoch cannot be read
   const cache: SearchDeps["cache"] = {
     async answer(key, compute, ...rest) {
@@ -56,11 +73,8 @@ export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, s
   };
   const answer = await search(request, { ...deps, cache, serialise: serialiseHits }, signal);
   deps.usage.add(project, answer.cache === "miss" ? computedSearch : cachedSearch);
-  const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
-  return {
-    headers: admitted === undefined ? searchHeaders : { ...searchHeaders, ...(await admitted) },
-    parts: ['{"object":"search_results","data":', answer.serialisedHits, `,"cache":"${answer.cache}","took_ms":${tookMs}}`],
-  };
+  const headers = admitted === undefined ? searchHeaders : { ...searchHeaders, ...(await admitted) };
+  return { bytes: answer.serialisedHits, cache: answer.cache, headers };
 }
 
 export function bodyTooLarge(): Refusal {

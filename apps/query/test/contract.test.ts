@@ -114,8 +114,8 @@ test("the service answers as it is described, and the client knows every route",
   expect(await admin.metrics()).toContain("millrace_");
   for (const path of ["/healthz", "/readyz", "/openapi.json"]) await document.check("GET", path, undefined, await fetch(url + path));
   expect(await admin.deleteDocument(id)).toMatchObject({ deleted: true, source: "mills.md" });
-  // OpenAI's own clients speak these.
-  expect(document.routesWithoutSuccess()).toEqual(["POST /v1/chat/completions", "GET /v1/models", "GET /v1/models/{id}"]);
+  // OpenAI's own clients speak these, and MCP's the last.
+  expect(document.routesWithoutSuccess()).toEqual(["POST /v1/chat/completions", "GET /v1/models", "GET /v1/models/{id}", "POST /mcp"]);
 });
 
 test("refusals are as they are described", async () => {

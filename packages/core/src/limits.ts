@@ -97,6 +97,10 @@ export const limits = {
   /** How long it is kept what a project used on a day, and days in one answer about it. */
   usageRetentionDays: 400,
   usageDaysMax: 400,
+  /** Of one call of a tool over MCP, whose reply goes into a model's window. */
+  mcpTopKMax: 50,
+  mcpReadChunksDefault: 20,
+  mcpReadChunksMax: 100,
   /** Of a chat in OpenAI's form, with the whole conversation in every request. */
   chatBodyBytesMax: 1024 * 1024,
   chatMessagesMax: 512,
