@@ -44,6 +44,7 @@ export default defineConfig({
             "packages/*/test/**/*.test.ts",
             "apps/*/test/**/*.test.ts",
             "infra/test/**/*.test.ts",
+            "examples/test/**/*.test.ts",
             "bench/test/ingest-quick.test.mjs",
           ],
           // Each file starts servers and processes of its own; more at once than two cores carry only makes all of them slow.
