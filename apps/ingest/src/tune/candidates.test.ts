@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import { buildText, candidatesFor, choose, searchText } from "./candidates.ts";
 import { recallPlot } from "./recall-plot.ts";
 
-const point = (recallAt10: number, p50Ms: number): SweepPoint => ({
+const point = (recallAt100: number, p50Ms: number): SweepPoint => ({
   settings: defaultIndexSettings,
-  recallAt10,
-  recallAt100: recallAt10,
+  recallAt10: 1,
+  recallAt100,
   p50Ms,
   p99Ms: p50Ms * 2,
   buildMs: 1,

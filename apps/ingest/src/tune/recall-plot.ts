@@ -7,16 +7,16 @@ const ticks = 5;
 
 /** Recall against latency as SVG: a line for each index, a ring around the choice. */
 export function recallPlot(points: readonly SweepPoint[], chosen: SweepPoint | undefined): string {
-  const recallMin = Math.min(0.99, ...points.map(({ recallAt10 }) => recallAt10));
+  const recallMin = Math.min(0.99, ...points.map(({ recallAt100 }) => recallAt100));
   const slowest = Math.max(...points.map(({ p50Ms }) => p50Ms)) * 1.05;
   const x = ({ p50Ms }: Pick<SweepPoint, "p50Ms">): number => left + (p50Ms / slowest) * width;
-  const y = ({ recallAt10 }: Pick<SweepPoint, "recallAt10">): number =>
-    top + height - ((recallAt10 - recallMin) / (1 - recallMin)) * height;
+  const y = ({ recallAt100 }: Pick<SweepPoint, "recallAt100">): number =>
+    top + height - ((recallAt100 - recallMin) / (1 - recallMin)) * height;
   const parts: string[] = [];
   for (let index = 0; index <= ticks; index++) {
-    const at = { p50Ms: (slowest * index) / ticks, recallAt10: recallMin + ((1 - recallMin) * index) / ticks };
+    const at = { p50Ms: (slowest * index) / ticks, recallAt100: recallMin + ((1 - recallMin) * index) / ticks };
     parts.push(line(x(at), top, x(at), top + height), text(x(at), top + height + 16, at.p50Ms.toPrecision(2), "middle"));
-    parts.push(line(left, y(at), left + width, y(at)), text(left - 6, y(at) + 4, at.recallAt10.toFixed(3), "end"));
+    parts.push(line(left, y(at), left + width, y(at)), text(left - 6, y(at) + 4, at.recallAt100.toFixed(3), "end"));
   }
   const builds = [...new Set(points.map(({ settings }) => buildText(settings)))];
   for (const [index, build] of builds.entries()) {
@@ -33,7 +33,7 @@ export function recallPlot(points: readonly SweepPoint[], chosen: SweepPoint | u
   }
   if (chosen !== undefined)
     parts.push(`<circle cx="${x(chosen).toFixed(1)}" cy="${y(chosen).toFixed(1)}" r="8" fill="none" stroke="#222" stroke-width="2"/>`);
-  parts.push(text(left + width / 2, top + height + 36, "median of one search, ms", "middle"), text(left, top - 10, "recall@10", "start"));
+  parts.push(text(left + width / 2, top + height + 36, "median of one search, ms", "middle"), text(left, top - 10, "recall@100", "start"));
   const [w, h] = [left + width + 180, top + height + 50];
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${w}" height="${h}" viewBox="0 0 ${w} ${h}">\n<rect width="${w}" height="${h}" fill="#fff"/>\n${parts.join("\n")}\n</svg>\n`;
 }
