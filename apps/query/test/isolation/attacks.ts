@@ -29,6 +29,9 @@ export const uploaded = { source: "shared.md", ingestId: "the-same-run" } as con
 /** A conversation that every project has under this name. */
 const sharedTalk = "our-talk";
 
+/** A place in a list, as the service writes it. */
+const cursorOf = (place: string): string => Buffer.from(place).toString("base64url");
+
 /** A search that would like to see more than it may. */
 function wideSearch(victim: Tenant, pick: Pick): Readonly<Record<string, unknown>> {
   return {
@@ -118,6 +121,26 @@ export const attacks: Readonly<Record<string, Attack>> = {
       statuses: [200],
     }),
   },
+  "POST /mcp": {
+    needs: "read",
+    probe: (_, victim, pick) => ({
+      path: "/mcp",
+      headers: { accept: "application/json, text/event-stream" },
+      body: {
+        jsonrpc: "2.0",
+        id: 1,
+        method: "tools/call",
+        params: pick([
+          { name: "search", arguments: { query: pick(questions), filter: wideSearch(victim, pick)["filter"] } },
+          { name: "ask", arguments: { question: pick(questions) } },
+          { name: "read_document", arguments: { document: pick([...victim.documentIds, "report.md", victim.project]) } },
+          { name: "list_documents", arguments: { prefix: pick(["", "private/", victim.project]) } },
+          { name: "list_documents", arguments: { cursor: cursorOf(`report.md\0${victim.documentIds[0]}`) } },
+        ]),
+      },
+      statuses: [200],
+    }),
+  },
   "GET /v1/sessions": { needs: "read", probe: () => ({ path: "/v1/sessions", statuses: [200] }) },
   "GET /v1/sessions/{id}": { needs: "read", probe: foreignTalk },
   "DELETE /v1/sessions/{id}": { needs: "read", probe: foreignTalk },
@@ -154,7 +177,7 @@ export const attacks: Readonly<Record<string, Attack>> = {
   "GET /v1/documents": {
     needs: "read",
     probe: (_, victim, pick) => {
-      const cursor = (text: string): string => `&cursor=${Buffer.from(text).toString("base64url")}`;
+      const cursor = (text: string): string => `&cursor=${cursorOf(text)}`;
       const [documentId = ""] = victim.documentIds;
       return {
         path: `/v1/documents?limit=1000${pick(["", "&state=live", "&state=queued", "&prefix=private/", `&prefix=${victim.project}`, cursor(`report.md\0${documentId}`), cursor(""), cursor(`live\0report.md\0${documentId}`)])}`,
