@@ -164,11 +164,12 @@ export class MilvusVectorStore implements VectorStore {
     return found;
   }
 
+  /** As `search`, it and `vectors` fail within a second where Milvus is silent: an answer may wait for them. */
   async read(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<StoredChunk[]> {
     const session = await raceAbort(this.#connected(), signal);
     const found: StoredChunk[] = [];
     for (const keys of slices(chunkIds, vectorsPerCallMax)) {
-      for (const row of await raceAbort(this.#query(session, keys, outputFields), signal)) {
+      for (const row of await raceAbort(this.#unlessSilent(session, this.#query(session, keys, outputFields)), signal)) {
         if (row["project"] === project) found.push(toChunk(row as unknown as Row, project));
       }
     }
@@ -179,7 +180,8 @@ export class MilvusVectorStore implements VectorStore {
     const session = await raceAbort(this.#connected(), signal);
     const found: RowVector[] = [];
     for (const keys of slices(chunkIds, vectorsPerCallMax)) {
-      for (const row of await raceAbort(this.#query(session, keys, [...keyFields, "text", "dense"]), signal)) {
+      const read = this.#query(session, keys, [...keyFields, "text", "dense"]);
+      for (const row of await raceAbort(this.#unlessSilent(session, read), signal)) {
         if (row["project"] !== project) continue;
         const vector = Float32Array.from(row["dense"] as number[]);
         found.push({ chunkId: String(row["chunk_id"]), text: String(row["text"]), vector });

@@ -114,6 +114,24 @@ describe("MilvusVectorStore", () => {
     await selfSearch();
   });
 
+  it("knows within moments that a frozen Milvus reads nothing", async () => {
+    const store = open("frozen");
+    const rows = records(3);
+    await store.upsert(rows, signal);
+    process.kill(milvus.pid, "SIGSTOP");
+    try {
+      const startedAt = performance.now();
+      const reads = [store.read(project, idsOf(rows), signal), store.vectors(project, idsOf(rows), signal)];
+      for (const outcome of await Promise.allSettled(reads)) {
+        expect(outcome).toMatchObject({ status: "rejected", reason: { code: "store.unavailable" } });
+      }
+      expect(performance.now() - startedAt).toBeLessThan(5_000);
+    } finally {
+      process.kill(milvus.pid, "SIGCONT");
+    }
+    expect(await store.read(project, idsOf(rows), signal)).toHaveLength(3);
+  });
+
   it("takes writes from several stores at once and loses none", async () => {
     const stores = Array.from({ length: 4 }, () => open("several"));
     await Promise.all(stores.map((store, index) => store.upsert(records(500, index * 500), signal)));
