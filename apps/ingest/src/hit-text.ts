@@ -54,5 +54,7 @@ function standingsText({ standings }: SearchHit, mode: SearchMode): string {
     const standing = standings[list];
     return standing === null ? `not in ${list}` : `${list} #${standing.rank} ${standing.score.toFixed(3)}`;
   });
+  const { retrieved } = standings;
+  if (retrieved !== undefined) texts.push(`before reranking #${retrieved.rank} ${retrieved.score.toFixed(3)}`);
   return texts.join(" · ");
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { getRequestListener } from "@hono/node-server";
 import { AnswerCache, CachedQueryEmbedder, CacheRedis, QuestionCache } from "@millrace/cache";
 import { ConfigError, errorMessage, isMillraceError, limits } from "@millrace/core";
-import { BatchingEmbedder, openEmbedder } from "@millrace/embedding";
+import { BatchingEmbedder, computeProcessesMax, openEmbedder, TransformersReranker } from "@millrace/embedding";
 import { ApiKeys, EmbeddingSpaces, Ledger } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
 import {
@@ -63,6 +63,9 @@ async function start(): Promise<void> {
   const model = openEmbedder(config);
   lifecycle.onClose("embedder", () => model.close());
   const cacheRedis = connect(redisCacheUrl, "cache");
+  const reranker =
+    config.reranker === undefined ? undefined : new TransformersReranker({ folder: config.reranker, threads: computeProcessesMax() });
+  if (reranker !== undefined) lifecycle.onClose("reranker", () => reranker.close());
   const cache = new CacheRedis(cacheRedis);
   const batchingEmbedder = new BatchingEmbedder(model);
   const embedder = new CachedQueryEmbedder(batchingEmbedder, {
@@ -105,6 +108,7 @@ async function start(): Promise<void> {
   const deps: AppDeps = {
     embedder,
     model,
+    ...(reranker === undefined ? {} : { reranker }),
     spaces,
     store,
     cache: answers,
@@ -150,7 +154,7 @@ async function start(): Promise<void> {
   };
   // Both may be away for now: requests answer 503 until they are back, and the model is warm when they are.
   store.start(AbortSignal.timeout(10_000)).catch((error: unknown) => logger.warn({ reason: errorMessage(error) }, "store.not_ready"));
-  await model.start(AbortSignal.timeout(60_000));
+  await Promise.all([model.start(AbortSignal.timeout(60_000)), reranker?.start(AbortSignal.timeout(60_000))]);
 
   await new Promise<void>((resolve, reject) => {
     const directSearch = createDirectSearch(deps);

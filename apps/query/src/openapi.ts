@@ -1,5 +1,5 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
-import { fusions, limits, mediaTypes, scoreScales, searchModes } from "@millrace/core";
+import { fusions, limits, mediaTypes, rerankedScale, scoreScales, searchModes } from "@millrace/core";
 import type { Env } from "hono";
 
 const problem = z
@@ -61,6 +61,12 @@ export const searchRequest = z
       description:
         "Maximal marginal relevance: how much hits are to differ from those before them. Their order is then not that of the scores.",
     }),
+    rerank: z
+      .boolean()
+      .default(false)
+      .openapi({
+        description: `The best hits are put in order by the reranker of the service, where it has one; scores are then ${rerankedScale.of}. top_k times group_size is ${limits.rerankTopKMax} at most.`,
+      }),
     expand: z
       .union([z.literal("section"), z.int().min(0).max(limits.neighboursMax)])
       .default(0)
@@ -88,9 +94,9 @@ const searchHit = z
     text: z.string(),
     span: span.openapi({ description: "UTF-16 offsets in the parsed document." }),
     score: z.number().openapi({ description: scoreScale }),
-    standings: z
-      .object({ dense: standing.nullable(), keyword: standing.nullable() })
-      .openapi({ description: "Where the hit stood in each list before they were fused; null: not in it." }),
+    standings: z.object({ dense: standing.nullable(), keyword: standing.nullable(), retrieved: standing.optional() }).openapi({
+      description: "Where the hit stood in each list before they were fused; null: not in it. `retrieved`: before it was reranked.",
+    }),
     metadata,
     highlights: z.array(span).optional().openapi({ description: "UTF-16 offsets in `text`, in order, without overlaps." }),
     context: z

@@ -15,7 +15,7 @@ export function serialiseHits(hits: readonly SearchHit[]): Uint8Array {
       text: hit.text,
       span: hit.span,
       score: hit.score,
-      standings: { dense: hit.dense ?? null, keyword: hit.keyword ?? null },
+      standings: { dense: hit.dense ?? null, keyword: hit.keyword ?? null, retrieved: hit.retrieved },
       metadata: hit.metadata,
       highlights: hit.highlights,
       context: hit.context && contextJson(hit.context),

@@ -8,6 +8,7 @@ import type { z } from "@hono/zod-openapi";
 import type * as client from "@millrace/client";
 import { ApiError, isServiceReady, MillraceClient } from "@millrace/client";
 import { loadConfig } from "@millrace/runtime";
+import { makeOverlapReranker } from "@millrace/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type * as schemas from "../src/openapi.ts";
 import { OpenApiDocument } from "./openapi-document.ts";
@@ -28,8 +29,10 @@ let admin: MillraceClient;
 
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "millrace-contract-"));
+  makeOverlapReranker(join(home, "reranker"));
   env = {
     ...process.env,
+    MILLRACE_RERANKER: join(home, "reranker"),
     MILLRACE_HOME: home,
     MILLRACE_RUNTIME: loadConfig().runtime,
     MILLRACE_PORT: port,
@@ -91,6 +94,8 @@ test("the service answers as it is described, and the client knows every route",
     filter: { type: "and", filters: [{ type: "eq", key: "metadata.year", value: 1911 }] },
   });
   expect(data[0]).toMatchObject({ highlights: expect.arrayContaining([expect.anything()]), context: { cut: false } });
+  const [reranked] = (await admin.search({ query: "a wheel in the river", rerank: true, min_score: 0.9 })).data;
+  expect(reranked).toMatchObject({ source: "mills.md", standings: { retrieved: { rank: 1 } } });
   for (const mode of ["dense", "keyword"] as const) expect((await admin.search({ query: "corn", mode, expand: 1 })).data).not.toEqual([]);
 
   const asked = { question: "What does a mill grind?", session_id: "mills", trace: true };

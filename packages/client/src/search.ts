@@ -16,6 +16,8 @@ export interface SearchRequest {
   readonly group_size?: number;
   /** 0 to 1. */
   readonly diversity?: number;
+  /** Where the service has a reranker. */
+  readonly rerank?: boolean;
   /** So many chunks before and after each hit, or its section. */
   readonly expand?: number | "section";
   readonly highlight?: boolean;
@@ -39,7 +41,13 @@ export interface SearchHit {
   readonly text: string;
   readonly span: Span;
   readonly score: number;
-  readonly standings: { readonly dense: Standing | null; readonly keyword: Standing | null };
+  readonly standings: {
+    /** null: not in that list. */
+    readonly dense: Standing | null;
+    readonly keyword: Standing | null;
+    /** Before it was reranked, where that was asked for. */
+    readonly retrieved?: Standing;
+  };
   readonly metadata: Metadata;
   /** Where `highlight` was asked for. */
   readonly highlights?: readonly Span[];

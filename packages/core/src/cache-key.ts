@@ -9,10 +9,11 @@ const answerVersion = 2;
  * Everything that an answer depends on, hashed: the whole request, so that no field of it can be forgotten. The project is in the clear as well, so that
  * entries can be told apart.
  *
+ * @param modelFingerprint of the models that the answer comes from
  * @param epoch read before the search, never after: an answer computed from older content must not be found under a newer epoch
  */
-export function searchCacheKey(request: SearchRequest, epoch: string, spaceFingerprint: string): string {
-  const parts = [String(answerVersion), epoch, spaceFingerprint, canonicalJson(request)];
+export function searchCacheKey(request: SearchRequest, epoch: string, modelFingerprint: string): string {
+  const parts = [String(answerVersion), epoch, modelFingerprint, canonicalJson(request)];
   return `millrace:search:${request.project}:${digestOf(parts)}`;
 }
 

@@ -1,6 +1,7 @@
 import { searchCacheKey } from "./cache-key.ts";
 import { type SpaceIdentity, spaceMismatch } from "./embedding-space.ts";
 import type { ProjectName } from "./project.ts";
+import { rerankerFor } from "./rerank.ts";
 import { type RetrieveDeps, retrieve, type SearchHit } from "./retrieve.ts";
 import type { SearchRequest } from "./search-request.ts";
 
@@ -38,11 +39,15 @@ export interface SearchAnswer {
 
 /**
  * Answers a search: epoch → cache → retrieve (embed, search, live hits only, fuse) → cache.
- * @throws ConfigError `embed.space_mismatch`; DependencyError when a dependency is away. A failed search throws before it could be cached.
+ * @throws InvalidInputError `query.no_reranker`; ConfigError `embed.space_mismatch`; DependencyError when a dependency is away. A failed search throws before it could be cached.
  */
 export async function search(request: SearchRequest, deps: SearchDeps, signal: AbortSignal): Promise<SearchAnswer> {
+  // Before the cache: what was computed with a reranker that is gone is no answer.
+  const reranker = rerankerFor(request, deps);
+  const { fingerprint } = deps.embedder.space;
+  const models = reranker === undefined ? fingerprint : `${fingerprint} ${reranker.fingerprint}`;
   const [epoch, deletions] = await Promise.all([deps.ledger.epoch(request.project), deps.deletions?.(request.project)]);
-  const keyOf = (content: string): string => searchCacheKey(request, content, deps.embedder.space.fingerprint);
+  const keyOf = (content: string): string => searchCacheKey(request, content, models);
   const key = keyOf(epoch);
   const compute = async (shared: AbortSignal): Promise<{ bytes: Uint8Array; empty: boolean }> => {
     // Only now: a cached answer is of this space by its key.

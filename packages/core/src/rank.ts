@@ -10,6 +10,8 @@ export interface Standing {
 export interface RankedHit extends StoredHit {
   readonly dense?: Standing;
   readonly keyword?: Standing;
+  /** Where it stood before it was reranked. */
+  readonly retrieved?: Standing;
 }
 
 export interface FusionWeights {

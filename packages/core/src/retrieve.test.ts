@@ -2,6 +2,7 @@ import { expect, test } from "vitest";
 import type { StoredHit } from "./ports.ts";
 import { parseProjectName } from "./project.ts";
 import { HashEmbedder } from "./reference/hash-embedder.ts";
+import type { Reranker } from "./rerank.ts";
 import { type RetrieveDeps, retrieve } from "./retrieve.ts";
 import { parseSearchRequest } from "./search-request.ts";
 
@@ -24,8 +25,9 @@ function hit(chunkId: string, own: Partial<StoredHit> = {}): StoredHit {
 /** A store that gives back too much, as one would whose own project clause had failed. */
 const rows = [hit("right"), hit("foreign", { project: "other" }), hit("replaced", { generation: "old" }), hit("gone", { documentId: "e" })];
 
-function depsOf(found: readonly StoredHit[]): RetrieveDeps {
+function depsOf(found: readonly StoredHit[], reranker?: Reranker): RetrieveDeps {
   return {
+    ...(reranker === undefined ? {} : { reranker }),
     embedder: new HashEmbedder({ dimension: 8 }),
     store: {
       search: async () => [...found],
@@ -39,8 +41,8 @@ function depsOf(found: readonly StoredHit[]): RetrieveDeps {
   };
 }
 
-const find = (fields: object, found = rows) =>
-  retrieve(parseSearchRequest(project, { query: "anything", ...fields }), depsOf(found), new AbortController().signal);
+const find = (fields: object, found = rows, reranker?: Reranker) =>
+  retrieve(parseSearchRequest(project, { query: "anything", ...fields }), depsOf(found, reranker), new AbortController().signal);
 
 const everything = { group_by: "document", group_size: 5, diversity: 0.5, expand: 3, highlight: true };
 test.each([
@@ -84,4 +86,32 @@ test("an option that was not asked for leaves no trace", async () => {
   expect(plain).not.toHaveProperty("context");
   expect(plain).not.toHaveProperty("highlights");
   expect((await find({ expand: 1, highlight: true }))[0]).toMatchObject({ context: { firstOrdinal: 0 }, highlights: [] });
+});
+
+test("the reranker puts the best in order, whole groups of them; every hit keeps its standing of before", async () => {
+  const found = Array.from({ length: 80 }, (_, index) =>
+    hit(`c${index}`, { documentId: `d${index % 40}`, score: 1 - index / 100, text: `text ${index}` }),
+  );
+  const asked: string[] = [];
+  const reranker: Reranker = {
+    fingerprint: "r",
+    score: async (_query, texts) => {
+      asked.push(...texts);
+      // Just the other way round.
+      return texts.map((text) => Number(text.slice(5)) / 100);
+    },
+  };
+  const idsOf = async (fields: object) =>
+    (await find({ mode: "dense", rerank: true, ...fields }, found, reranker)).map(({ chunkId }) => chunkId);
+  expect(await idsOf({ top_k: 3 })).toEqual(["c49", "c48", "c47"]);
+  expect(asked).toHaveLength(50);
+  expect((await find({ mode: "dense", rerank: true, top_k: 1 }, found, reranker))[0]).toMatchObject({
+    ...{ score: 0.49, retrieved: { rank: 50, score: 0.51 }, dense: { rank: 50, score: 0.51 } },
+  });
+  expect(await idsOf({ top_k: 10, min_score: 0.48 })).toEqual(["c49", "c48"]);
+  expect(await idsOf({ top_k: 2, group_by: "document", group_size: 2 })).toEqual(["c64", "c24", "c63", "c23"]);
+});
+
+test("without a reranker a request for one is refused", async () => {
+  await expect(find({ rerank: true })).rejects.toMatchObject({ code: "query.no_reranker" });
 });

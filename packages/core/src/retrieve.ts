@@ -8,12 +8,15 @@ import { limits } from "./limits.ts";
 import { type LiveHitsRequest, type Liveness, liveHits } from "./live-hits.ts";
 import type { Embedder, StoredHit, VectorStore } from "./ports.ts";
 import { fuse, type RankedHit } from "./rank.ts";
+import { type Reranker, rerank, rerankerFor } from "./rerank.ts";
 import type { SearchRequest } from "./search-request.ts";
 
 export interface RetrieveDeps {
   readonly embedder: Embedder;
   readonly store: Pick<VectorStore, "search" | "searchKeywords" | "vectors" | "read">;
   readonly ledger: Liveness;
+  /** Undefined: requests for one are refused. */
+  readonly reranker?: Reranker;
 }
 
 /** A hit with what the request asked for beside it. */
@@ -24,13 +27,19 @@ export interface SearchHit extends RankedHit {
 }
 
 /**
- * Answers a request: candidates → minimal score → groups → diversity → best `topK` → what stands around them. Without options a group is one hit, and the
+ * Answers a request: candidates → reranker → minimal score → groups → diversity → best `topK` → what stands around them. Without options a group is one hit, and the
  * order is that of the scores.
+ * @throws InvalidInputError `query.no_reranker`, `query.too_long`; DependencyError where a dependency is away
  */
 export async function retrieve(request: SearchRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<SearchHit[]> {
-  const { groupSize, minScore = Number.NEGATIVE_INFINITY } = request;
-  const candidates = (await rankedCandidates(request, deps, signal)).filter((hit) => hit.score >= minScore);
-  const groups = groupSize === undefined ? candidates.map((hit) => [hit]) : groupByDocument(candidates, groupSize);
+  const { query, groupSize, minScore = Number.NEGATIVE_INFINITY } = request;
+  const reranker = rerankerFor(request, deps);
+  const found = await rankedCandidates(request, deps, signal);
+  const candidates = reranker === undefined ? found : await rerank(worthReranking(found, request), query, reranker, signal);
+  const groups = groupsOf(
+    candidates.filter((hit) => hit.score >= minScore),
+    groupSize,
+  );
   const hits = (await chosenGroups(groups, request, deps, signal)).flat();
   return withSurroundings(hits, request, deps, signal);
 }
@@ -40,16 +49,17 @@ export async function retrieve(request: SearchRequest, deps: RetrieveDeps, signa
  * hits only, a rank means the same on every store, and every score can be explained.
  */
 async function rankedCandidates(request: SearchRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<RankedHit[]> {
-  const { project, filter, mode, topK, weights, fusion, groupSize, minScore, diversity } = request;
-  const wanted = diversity === undefined ? topK : 2 * topK;
-  const isChoice = mode === "hybrid" || groupSize !== undefined || diversity !== undefined;
+  const { project, filter, mode, weights, fusion, groupSize, minScore, diversity } = request;
+  const isReranked = request.rerank !== undefined;
+  const wanted = groupsWanted(request);
+  const isChoice = mode === "hybrid" || groupSize !== undefined || diversity !== undefined || isReranked;
   const list: LiveHitsRequest = {
     project,
-    count: isChoice ? Math.max(wanted, limits.candidatesMin) : topK,
+    count: isChoice ? Math.max(wanted, limits.candidatesMin) : wanted,
     ...(filter === undefined ? {} : { filter }),
     ...(groupSize === undefined ? {} : { groups: { count: wanted, size: groupSize } }),
-    // Of one list of two, a score says nothing about the fused one.
-    ...(minScore === undefined || mode === "hybrid" ? {} : { minScore }),
+    // Of one list of two, a score says nothing about the fused one, nor about the reranker's.
+    ...(minScore === undefined || mode === "hybrid" || isReranked ? {} : { minScore }),
   };
   // The words need not wait for the vector.
   const [dense, keyword] = await Promise.all([
@@ -59,6 +69,22 @@ async function rankedCandidates(request: SearchRequest, deps: RetrieveDeps, sign
   return mode === "hybrid"
     ? fuse({ dense, keyword }, weights, fusion)
     : [...withStanding("dense", dense), ...withStanding("keyword", keyword)];
+}
+
+/** Groups to choose from; without grouping, hits. */
+function groupsWanted({ topK, diversity }: SearchRequest): number {
+  return diversity === undefined ? topK : 2 * topK;
+}
+
+function groupsOf(hits: readonly RankedHit[], groupSize: number | undefined): RankedHit[][] {
+  return groupSize === undefined ? hits.map((hit) => [hit]) : groupByDocument(hits, groupSize);
+}
+
+/** Whole groups of those that may end among the best, each with its standing of now. */
+function worthReranking(hits: readonly RankedHit[], request: SearchRequest): RankedHit[] {
+  const standing = hits.map((hit, index) => ({ ...hit, retrieved: { rank: index + 1, score: hit.score } }));
+  const count = Math.max(groupsWanted(request), Math.ceil(limits.rerankHitsMin / (request.groupSize ?? 1)));
+  return groupsOf(standing, request.groupSize).slice(0, count).flat();
 }
 
 async function denseHits(query: string, list: LiveHitsRequest, deps: RetrieveDeps, signal: AbortSignal): Promise<StoredHit[]> {

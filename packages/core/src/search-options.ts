@@ -1,7 +1,7 @@
 import { InvalidInputError } from "./errors.ts";
 import { chunksRead, type Expansion } from "./expand.ts";
 import { limits } from "./limits.ts";
-import { type SearchMode, scoreScales } from "./search-mode.ts";
+import { rerankedScale, type ScoreScale, type SearchMode, scoreScales } from "./search-mode.ts";
 
 /** What a search may be asked for beyond its best chunks. Absent is as if it had not been thought of, in the cache's key too. */
 export interface SearchOptions {
@@ -11,6 +11,8 @@ export interface SearchOptions {
   readonly minScore?: number;
   /** 0 exclusive to 1: how much hits are to differ from each other. */
   readonly diversity?: number;
+  /** The best hits are put in order by the service's reranker; scores are its own. */
+  readonly rerank?: true;
   readonly expand?: Expansion;
   readonly highlight?: true;
 }
@@ -18,11 +20,12 @@ export interface SearchOptions {
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * @throws InvalidInputError `query.group_by`, `query.group_size`, `query.min_score`, `query.diversity`, `query.expand`, `query.highlight`
+ * @throws InvalidInputError `query.group_by`, `query.group_size`, `query.min_score`, `query.diversity`, `query.rerank`, `query.expand`, `query.highlight`
  */
 export function parseSearchOptions(fields: Fields, mode: SearchMode, topK: number): SearchOptions {
   const groupSize = parseGroupSize(fields, topK);
-  const minScore = parseMinScore(fields["min_score"] ?? undefined, mode);
+  const rerank = parseRerank(fields["rerank"] ?? false, topK * (groupSize ?? 1));
+  const minScore = parseMinScore(fields["min_score"] ?? undefined, rerank ? rerankedScale : scoreScales[mode]);
   const diversity = parseDiversity(fields["diversity"] ?? 0, topK);
   const expand = parseExpansion(fields["expand"] ?? 0, topK * (groupSize ?? 1));
   const highlight = parseHighlight(fields["highlight"] ?? false);
@@ -30,6 +33,7 @@ export function parseSearchOptions(fields: Fields, mode: SearchMode, topK: numbe
     ...(groupSize === undefined ? {} : { groupSize }),
     ...(minScore === undefined ? {} : { minScore }),
     ...(diversity === 0 ? {} : { diversity }),
+    ...(rerank ? { rerank } : {}),
     ...(expand === 0 ? {} : { expand }),
     ...(highlight ? { highlight } : {}),
   };
@@ -63,13 +67,12 @@ function parseGroupSize(fields: Fields, topK: number): number | undefined {
   return (size as number | undefined) ?? 1;
 }
 
-function parseMinScore(minScore: unknown, mode: SearchMode): number | undefined {
+function parseMinScore(minScore: unknown, { min, max, of }: ScoreScale): number | undefined {
   if (minScore === undefined) return undefined;
-  const { min, max, of } = scoreScales[mode];
   if (typeof minScore === "number" && Number.isFinite(minScore) && minScore >= min && minScore <= max) return minScore;
   const range = max === Number.POSITIVE_INFINITY ? `a number from ${min}` : `a number from ${min} to ${max}`;
   throw new InvalidInputError("query.min_score", `min_score is ${shown(minScore)}, not ${range}`, {
-    hint: `Scores of the mode "${mode}" are ${of}.`,
+    hint: `Scores of this search are ${of}.`,
   });
 }
 
@@ -99,6 +102,16 @@ function parseExpansion(expand: unknown, hits: number): Expansion {
     );
   }
   return expand;
+}
+
+function parseRerank(rerank: unknown, hits: number): boolean {
+  if (typeof rerank !== "boolean") throw new InvalidInputError("query.rerank", `rerank is ${shown(rerank)}, neither true nor false`);
+  if (rerank && hits > limits.rerankTopKMax) {
+    throw new InvalidInputError("query.rerank", `${hits} hits are more than the ${limits.rerankTopKMax} that are reranked at most`, {
+      hint: "Lower top_k or group_size.",
+    });
+  }
+  return rerank;
 }
 
 function parseHighlight(highlight: unknown): boolean {

@@ -31,7 +31,8 @@ export function openAiSpace({ model, revision, dimension, tokensMax, queryPrefix
   return { modelId: model, dimension, tokensMax, fingerprint };
 }
 
-function folderHash(folder: string, dtype: TransformersConfig["dtype"]): string {
+/** Hash over weights and tokenizer. @throws ConfigError `model.missing` */
+export function folderHash(folder: string, dtype: TransformersConfig["dtype"]): string {
   const name = `model${suffixes[dtype]}.onnx`;
   const hash = createHash("sha256");
   try {

@@ -39,6 +39,8 @@ export const environmentSchema = z.object({
   /** JSON, or a file with it, that describes another embedder than the built-in model. */
   MILLRACE_EMBEDDER: optionalText,
   MILLRACE_EMBEDDER_KEY: optionalText,
+  /** Folder of a cross-encoder that transformers.js can run. */
+  MILLRACE_RERANKER: optionalText,
   MILLRACE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
   MILLRACE_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(8),
   /** How far parsing and embedding of documents give way to queries and everything else on the machine. */
@@ -145,6 +147,8 @@ export interface Config {
   /** Undefined: the built-in model. */
   readonly embedder: EmbedderConfig | undefined;
   readonly embedderKey: string | undefined;
+  /** Absolute path. Undefined: searches cannot be reranked. */
+  readonly reranker: string | undefined;
   readonly workers: number;
   readonly workerConcurrency: number;
   readonly workerNiceness: number;
@@ -201,6 +205,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     model: { path: e.MILLRACE_MODEL ?? join(runtime, "models", "all-MiniLM-L6-v2"), dtype: e.MILLRACE_MODEL_DTYPE },
     embedder: e.MILLRACE_EMBEDDER === undefined ? undefined : parseEmbedderConfig(e.MILLRACE_EMBEDDER),
     embedderKey: e.MILLRACE_EMBEDDER_KEY,
+    reranker: e.MILLRACE_RERANKER === undefined ? undefined : resolve(e.MILLRACE_RERANKER),
     workers: e.MILLRACE_WORKERS,
     workerConcurrency: e.MILLRACE_WORKER_CONCURRENCY,
     workerNiceness: e.MILLRACE_WORKER_NICENESS,

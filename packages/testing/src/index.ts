@@ -1,6 +1,7 @@
 export { describeBlobStore } from "./blob-store-conformance.ts";
 export { describeEmbedder, type EmbedderConformanceOptions } from "./embedder-conformance.ts";
 export { type FaultMode, type FaultProxy, startFaultProxy } from "./fault-proxy.ts";
+export { makeOverlapReranker } from "./overlap-reranker.ts";
 export {
   breaksAfter,
   type LlmRequest,

@@ -1,5 +1,5 @@
 import type { SearchRequest } from "@millrace/client";
-import { limits, parseProjectName, parseSearchRequest, type SearchMode, scoreScales, searchModes } from "@millrace/core";
+import { limits, parseProjectName, parseSearchRequest, rerankedScale, type SearchMode, scoreScales, searchModes } from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
 import { type Command, Option } from "commander";
 import { hitText } from "../hit-text.ts";
@@ -17,6 +17,7 @@ interface SearchOptions {
   readonly groupBy?: "document";
   readonly groupSize?: number;
   readonly diversity?: number;
+  readonly rerank: boolean;
   readonly expand?: number | "section";
   readonly explain: boolean;
   readonly json: boolean;
@@ -40,6 +41,7 @@ export function addSearchCommand(program: Command): void {
     .addOption(new Option("--group-by <what>", "the best hits of each document; --top-k counts documents then").choices(["document"]))
     .option("--group-size <count>", "with --group-by: hits of each document at most", integerBetween(1, limits.groupSizeMax))
     .option("--diversity <share>", "0 to 1: how much hits are to differ from those before them", decimal)
+    .option("--rerank", "put the best hits in order by the reranker of the service", false)
     .option("--expand <what>", 'show what stands around each hit: so many chunks before and after it, or its "section"', expansion)
     .option("--explain", "where each hit stood in each list, and with what score", false)
     .option("--json", "the answer of the query service as it is", false)
@@ -60,6 +62,7 @@ async function runSearch(query: string, options: SearchOptions): Promise<void> {
     ...(groupBy === undefined ? {} : { group_by: groupBy }),
     ...(groupSize === undefined ? {} : { group_size: groupSize }),
     ...(diversity === undefined ? {} : { diversity }),
+    ...(options.rerank ? { rerank: true } : {}),
     ...(expand === undefined ? {} : { expand }),
   };
   // What is wrong with it is told before anything is started.
@@ -85,7 +88,7 @@ async function runSearch(query: string, options: SearchOptions): Promise<void> {
     print(hitText(hit, label, { style, columns, explain: options.explain, mode }));
   }
   const counted = groupBy === undefined ? `${reply.data.length} hits` : `${reply.data.length} hits in ${documents} documents`;
-  if (options.explain) print(style.dim(`score: ${scoreScales[mode].of}`));
+  if (options.explain) print(style.dim(`score: ${(options.rerank ? rerankedScale : scoreScales[mode]).of}`));
   const time = `${reply.took_ms.toFixed(1)} ms in the service, ${roundTripMs.toFixed(1)} ms round trip`;
   print(style.dim(`${counted} · ${mode} · cache ${reply.cache} · ${time}`));
 }
