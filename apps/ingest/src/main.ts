@@ -2,46 +2,33 @@ import { ApiError } from "@millrace/client";
 import { ConfigError, errorMessage, InvalidInputError, isMillraceError } from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
 import { Command, CommanderError } from "commander";
-import { addAskCommand } from "./commands/ask.ts";
-import { addDocsCommands } from "./commands/docs.ts";
-import { addDoctorCommand } from "./commands/doctor.ts";
-import { addDownCommand } from "./commands/down.ts";
-import { addEvalCommand } from "./commands/eval.ts";
-import { addIngestCommand } from "./commands/ingest.ts";
-import { addJobsCommands } from "./commands/jobs.ts";
-import { addKeysCommands } from "./commands/keys.ts";
-import { addMcpCommand } from "./commands/mcp.ts";
-import { addResumeCommand } from "./commands/resume.ts";
-import { addSearchCommand } from "./commands/search.ts";
-import { addStatusCommand } from "./commands/status.ts";
-import { addTuneCommand } from "./commands/tune.ts";
-import { addUpCommand } from "./commands/up.ts";
-import { addUsageCommand } from "./commands/usage.ts";
 import { note, printable } from "./terminal.ts";
 
 const program = new Command("millrace")
   .description("Turns a folder of documents into a searchable index and keeps it true.")
   .showHelpAfterError("Add --help for what is possible.")
   .exitOverride();
-for (const add of [
-  addUpCommand,
-  addDownCommand,
-  addStatusCommand,
-  addIngestCommand,
-  addSearchCommand,
-  addAskCommand,
-  addEvalCommand,
-  addDocsCommands,
-  addJobsCommands,
-  addResumeCommand,
-  addDoctorCommand,
-  addTuneCommand,
-  addKeysCommands,
-  addUsageCommand,
-  addMcpCommand,
-]) {
-  add(program);
-}
+
+/** Loaded when it is wanted: what all of them need takes half a second to load, and a command needs little of it. */
+const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
+  up: async () => (await import("./commands/up.ts")).addUpCommand,
+  down: async () => (await import("./commands/down.ts")).addDownCommand,
+  status: async () => (await import("./commands/status.ts")).addStatusCommand,
+  ingest: async () => (await import("./commands/ingest.ts")).addIngestCommand,
+  search: async () => (await import("./commands/search.ts")).addSearchCommand,
+  ask: async () => (await import("./commands/ask.ts")).addAskCommand,
+  eval: async () => (await import("./commands/eval.ts")).addEvalCommand,
+  docs: async () => (await import("./commands/docs.ts")).addDocsCommands,
+  jobs: async () => (await import("./commands/jobs.ts")).addJobsCommands,
+  resume: async () => (await import("./commands/resume.ts")).addResumeCommand,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
+  tune: async () => (await import("./commands/tune.ts")).addTuneCommand,
+  keys: async () => (await import("./commands/keys.ts")).addKeysCommands,
+  usage: async () => (await import("./commands/usage.ts")).addUsageCommand,
+  mcp: async () => (await import("./commands/mcp.ts")).addMcpCommand,
+};
+const named = commands[process.argv[2] ?? ""];
+for (const load of named === undefined ? Object.values(commands) : [named]) (await load())(program);
 
 // `millrace docs list | head`: a reader that goes away is no error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {

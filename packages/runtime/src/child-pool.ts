@@ -13,13 +13,15 @@ import { type Confinement, confinedCommand } from "./confinement.ts";
  * Processes rather than worker threads: a native crash in a thread takes the whole process with it, and a thread's memory cannot be
  * limited or given back.
  *
- * A child is started at the first request that finds none free, and lives until it fails, is recycled, or the pool closes.
+ * A child is started when a request finds none free, at once or after a while, and lives until it fails, is recycled, or the pool closes.
  */
 export interface ChildPoolOptions {
   /** Compiled module that calls `serveChildRequests`. */
   readonly entry: URL;
   /** Children at most; requests that find all of them full wait in order. */
   readonly size: number;
+  /** How long a request waits for the children there are before another is started, which costs more than much of the work. Default 0. */
+  readonly growAfterMs?: number;
   /** Requests in one child at a time; default 1, and no more where they have an `input`. With 2, the next is there when it has answered one, and it never waits for its parent. */
   readonly inFlightPerChildMax?: number;
   /** Added to a child's scheduling priority number, 0 to 19: a higher one gives way to other processes. Default 0. */
@@ -44,6 +46,7 @@ export interface ChildRequestOptions {
 }
 
 interface Waiting {
+  readonly since: number;
   readonly message: unknown;
   readonly options: ChildRequestOptions;
   readonly resolve: (value: never) => void;
@@ -87,6 +90,7 @@ export class ChildPool {
   readonly #children = new Set<Child>();
   readonly #waiting: Waiting[] = [];
   #memoryTimer: NodeJS.Timeout | undefined;
+  #growTimer: NodeJS.Timeout | undefined;
   #lastId = 0;
   #closed = false;
 
@@ -102,7 +106,7 @@ export class ChildPool {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(new DependencyError("child.closed", "The process pool is closed"));
       if (options.signal.aborted) return reject(options.signal.reason as Error);
-      const waiting: Waiting = { message, options, resolve, reject };
+      const waiting: Waiting = { since: performance.now(), message, options, resolve, reject };
       // An aborted request leaves the queue at once; one already in a child is left to finish there, its answer unused.
       const onAbort = (): void => {
         const index = this.#waiting.indexOf(waiting);
@@ -126,6 +130,7 @@ export class ChildPool {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#memoryTimer);
+    clearTimeout(this.#growTimer);
     const closed = new DependencyError("child.closed", "The process pool was closed");
     for (const waiting of this.#waiting.splice(0)) waiting.reject(closed);
     await Promise.all(
@@ -175,14 +180,28 @@ export class ChildPool {
     if (child.process.stdin !== null) file.pipe(child.process.stdin, { end: false });
   }
 
-  /** An idle child, else a new one, else the one with the least to do. */
+  /** An idle child, else a new one where the first has waited long enough for it, else the one with the least to do. */
   #childWithRoom(): Child | undefined {
     const { inFlightPerChildMax = 1, requestsPerChildMax = Number.POSITIVE_INFINITY } = this.#options;
     const [least] = [...this.#children]
       .filter((child) => child.killedFor === undefined && child.served + child.inFlight.size < requestsPerChildMax)
       .sort((a, b) => a.inFlight.size - b.inFlight.size);
     if (least?.inFlight.size === 0) return least;
-    return this.#spawn() ?? (least !== undefined && least.inFlight.size < inFlightPerChildMax ? least : undefined);
+    return (
+      (this.#mayGrow() ? this.#spawn() : undefined) ??
+      (least !== undefined && least.inFlight.size < inFlightPerChildMax ? least : undefined)
+    );
+  }
+
+  #mayGrow(): boolean {
+    const { growAfterMs = 0, size } = this.#options;
+    const leftMs = (this.#waiting[0]?.since ?? 0) + growAfterMs - performance.now();
+    if (growAfterMs === 0 || this.#children.size === 0 || leftMs <= 0) return true;
+    if (this.#children.size < size) {
+      clearTimeout(this.#growTimer);
+      this.#growTimer = setTimeout(() => this.#dispatch(), leftMs);
+    }
+    return false;
   }
 
   #spawn(): Child | undefined {

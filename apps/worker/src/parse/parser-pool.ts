@@ -17,6 +17,9 @@ export interface ParserPoolOptions {
 /** A child is replaced after so many documents, so that what a library leaks has an end. */
 const documentsPerChildMax = 500;
 
+/** Most documents are parsed sooner than a process starts: a second one is for those that wait behind a slow one. */
+const growAfterMs = 250;
+
 /** The folders that hold this program and its libraries: all that a parser process may read. */
 const program = ["apps", "packages", "node_modules"].map((folder) => fileURLToPath(new URL(`../../../../${folder}/`, import.meta.url)));
 
@@ -31,6 +34,7 @@ export class ParserPool {
     this.#pool = new ChildPool({
       entry: new URL("../../dist/parse/parse-process.js", import.meta.url),
       size,
+      growAfterMs,
       memoryBytesMax,
       niceness,
       heapMegabytesMax: Math.floor(memoryBytesMax / 1_048_576),

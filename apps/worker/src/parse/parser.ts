@@ -1,13 +1,4 @@
 import type { MediaType, ParsedDocument } from "@millrace/core";
-import { parseCsv, parseTsv } from "./csv.ts";
-import { parseDocx } from "./docx.ts";
-import { parseHtml } from "./html.ts";
-import { parseJson, parseJsonLines } from "./json.ts";
-import { parseMarkdown } from "./markdown.ts";
-import { parsePdf } from "./pdf.ts";
-import { parseRestructuredText } from "./restructured-text.ts";
-import { parseSourceCode } from "./source-code.ts";
-import { parseText } from "./text.ts";
 
 /** A document, or some pages of one: a long one is parsed in parts, so that memory does not grow with it. */
 export interface ParsedPart {
@@ -23,22 +14,25 @@ export interface ParsedPart {
  */
 export type Parser = (bytes: Uint8Array, fromPage: number) => Promise<ParsedPart>;
 
-/** One file per format; a new format is a line here, one in core's media types, and its file. */
+/**
+ * One file per format; a new format is a line here, one in core's media types, and its file. Each is loaded by its first document: a process that never meets a
+ * PDF does not pay for reading them.
+ */
 export const parsers: Readonly<Record<MediaType, Parser>> = {
-  "text/markdown": whole(parseMarkdown),
-  "text/plain": whole(parseText),
-  "text/html": whole(parseHtml),
-  "text/x-rst": whole(parseRestructuredText),
-  "text/csv": whole(parseCsv),
-  "text/tab-separated-values": whole(parseTsv),
-  "text/x-source": whole(parseSourceCode),
-  "application/json": whole(parseJson),
-  "application/jsonl": whole(parseJsonLines),
-  "application/pdf": parsePdf,
-  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": whole(parseDocx),
+  "text/markdown": whole(async () => (await import("./markdown.ts")).parseMarkdown),
+  "text/plain": whole(async () => (await import("./text.ts")).parseText),
+  "text/html": whole(async () => (await import("./html.ts")).parseHtml),
+  "text/x-rst": whole(async () => (await import("./restructured-text.ts")).parseRestructuredText),
+  "text/csv": whole(async () => (await import("./csv.ts")).parseCsv),
+  "text/tab-separated-values": whole(async () => (await import("./csv.ts")).parseTsv),
+  "text/x-source": whole(async () => (await import("./source-code.ts")).parseSourceCode),
+  "application/json": whole(async () => (await import("./json.ts")).parseJson),
+  "application/jsonl": whole(async () => (await import("./json.ts")).parseJsonLines),
+  "application/pdf": async (bytes, fromPage) => (await import("./pdf.ts")).parsePdf(bytes, fromPage),
+  "application/vnd.openxmlformats-officedocument.wordprocessingml.document": whole(async () => (await import("./docx.ts")).parseDocx),
 };
 
 /** A format without pages: one part. */
-function whole(parse: (bytes: Uint8Array) => Promise<ParsedDocument>): Parser {
-  return async (bytes) => ({ document: await parse(bytes) });
+function whole(load: () => Promise<(bytes: Uint8Array) => Promise<ParsedDocument>>): Parser {
+  return async (bytes) => ({ document: await (await load())(bytes) });
 }
