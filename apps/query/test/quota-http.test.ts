@@ -119,8 +119,11 @@ test("searches have a quota where one is set, cached ones too", async () => {
   expect(leftOf(await search())).toEqual({ "key-searches": 1 });
   const cached = await search();
   expect(await cached.json()).toMatchObject({ cache: "hit" });
-  const refused = await search();
+  const refused = await post("/v1/search", { query: "another question" });
   expect([refused.status, await refused.json()]).toMatchObject([429, { code: "quota.searches" }]);
+  // Nothing was computed for it.
+  const other = await post("/v1/search", { query: "another question" }, await service.newKey(project));
+  expect(await other.json()).toMatchObject({ cache: "miss" });
   // Questions are another matter.
   expect((await ask()).status).toBe(200);
 });

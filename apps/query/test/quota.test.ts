@@ -133,13 +133,20 @@ describe("a window", () => {
 describe("streams", () => {
   it("of a process that is killed are given back when their lease runs out, and not before", async () => {
     const claim = lease(6);
+    const mine = new RedisQuotaStore(redis, { leaseMs: 2_000 });
+    await mine.take([claim], "mine");
     const child = await startProcess(2_000);
     child.send({ claims: [claim], ms: 60_000 });
-    await vi.waitFor(async () => expect((await store.take([claim], "mine")).isAdmitted).toBe(false));
+    await vi.waitFor(async () => expect((await mine.take([claim], "another")).isAdmitted).toBe(false));
     child.kill("SIGKILL");
     await once(child, "exit");
-    expect((await store.take([claim], "mine")).isAdmitted).toBe(false);
-    await expect.poll(async () => (await store.take([claim], "mine")).isAdmitted, { timeout: 4_000 }).toBe(true);
+    expect((await mine.take([claim], "another")).isAdmitted).toBe(false);
+    // Those of the living are renewed, and stay.
+    const poll = async (): Promise<boolean> => {
+      await mine.renew([{ keys: [claim.key], leaseId: "mine" }]);
+      return (await mine.take([claim], "another")).isAdmitted;
+    };
+    await expect.poll(poll, { timeout: 4_000 }).toBe(true);
   });
 
   it("are kept as long as their process lives, and given back at their end", async () => {

@@ -1,4 +1,4 @@
-import { documentIdOf, limits, type ProjectName, parseAskRequest, type StoredChunk, type VectorStore } from "@millrace/core";
+import { documentIdOf, limits, type ProjectName, parseAskRequest, type VectorStore } from "@millrace/core";
 import type { Ledger } from "@millrace/ledger";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
@@ -7,6 +7,7 @@ import type { Answering, Asker } from "../ask/answering.ts";
 import { findDocument, readChunks } from "../documents.ts";
 import { notedProblemOf } from "../problem.ts";
 import { type SearchEndpointDeps, searchFor } from "../search-endpoint.ts";
+import { textOf } from "./document-text.ts";
 import { askSchemas, listSchemas, readSchemas, searchSchemas } from "./tool-schemas.ts";
 
 export interface McpDeps extends SearchEndpointDeps {
@@ -101,19 +102,6 @@ export function createMcpServer(asker: Asker, project: ProjectName, deps: McpDep
 async function idOf(ledger: Ledger, project: ProjectName, name: string): Promise<string> {
   const bySource = documentIdOf(project, name.normalize("NFC"));
   return (await ledger.get(project, bySource)) === undefined ? name : bySource;
-}
-
-/** The text that these chunks cover, each character once: neighbours overlap. */
-function textOf(chunks: readonly StoredChunk[]): string {
-  let text = "";
-  let end = chunks[0]?.span.start ?? 0;
-  for (const { span, text: own } of chunks) {
-    // What lies between chunks is white space.
-    if (span.start > end) text += "\n";
-    text += own.slice(Math.max(0, end - span.start));
-    end = Math.max(end, span.end);
-  }
-  return text;
 }
 
 function pick(from: Json, fields: readonly string[]): Json {

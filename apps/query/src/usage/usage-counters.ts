@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes } from "node:crypto";
 import { DependencyError, errorMessage, type ProjectName, parseProjectName } from "@millrace/core";
 import type { Logger, Redis } from "@millrace/runtime";
 
@@ -35,23 +35,24 @@ export interface UsageCountersOptions {
 interface Batch {
   readonly project: ProjectName;
   readonly day: string;
-  /** Written once, however often it is sent. */
-  readonly id: string;
+  /** Of this process, ever higher: a batch is written once, however often it is sent. */
+  readonly sequence: number;
   readonly amounts: Record<keyof UsageAmounts, number>;
 }
 
 const flushMs = 1_000;
-const markerSeconds = 3_600;
 const dayMs = 86_400_000;
 const projectsKey = "millrace:usage:projects";
 
 /**
  * Adds amounts to a day, unless this batch was added before: when a reply is lost, nobody knows whether it was.
- * KEYS[1] hash: amount by field · KEYS[2] marker of the batch · ARGV[1] seconds to keep the day · [2] seconds to keep the marker · then field, amount, …
+ * KEYS[1] hash: amount by field, and `#process` -> sequence of its last batch · ARGV seconds to keep the day, process, sequence, then field, amount, …
  */
 const addScript = `
-if not redis.call('SET', KEYS[2], '1', 'NX', 'EX', ARGV[2]) then return end
-for i = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
+local process = '#' .. ARGV[2]
+if tonumber(redis.call('HGET', KEYS[1], process) or 0) >= tonumber(ARGV[3]) then return end
+redis.call('HSET', KEYS[1], process, ARGV[3])
+for i = 4, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[i], ARGV[i + 1]) end
 redis.call('EXPIRE', KEYS[1], ARGV[1])
 `;
 
@@ -65,6 +66,8 @@ export class UsageCounters {
   readonly #counting = new Map<string, Batch>();
   /** At most one of a project and day, until Redis has it. */
   readonly #sending = new Map<string, Batch>();
+  readonly #process = randomBytes(6).toString("hex");
+  #sequence = 0;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param now milliseconds since 1970 */
@@ -78,7 +81,7 @@ export class UsageCounters {
     const key = usageKey(project, day);
     let batch = this.#counting.get(key);
     if (batch === undefined) {
-      batch = { project, day, id: randomUUID(), amounts: { ...noUsage } };
+      batch = { project, day, sequence: ++this.#sequence, amounts: { ...noUsage } };
       this.#counting.set(key, batch);
     }
     for (const field in amounts) batch.amounts[field as keyof UsageAmounts] += amounts[field as keyof UsageAmounts] ?? 0;
@@ -122,7 +125,8 @@ export class UsageCounters {
       const wanted = days.flatMap((day) => projects.map((each) => ({ project: each, day })));
       const hashes = await Promise.all(wanted.map((each) => redis.hgetall(usageKey(each.project, each.day))));
       return wanted.flatMap((each, index) => {
-        const found = Object.entries(hashes[index] ?? {}).map(([field, amount]) => [field, Number(amount)]);
+        const hash = hashes[index] ?? {};
+        const found = fields.flatMap((field) => (hash[field] === undefined ? [] : [[field, Number(hash[field])]]));
         return found.length === 0 ? [] : [{ ...each, amounts: { ...noUsage, ...Object.fromEntries(found) } }];
       });
     } catch (error) {
@@ -130,11 +134,11 @@ export class UsageCounters {
     }
   }
 
-  async #send(key: string, { project, id, amounts }: Batch): Promise<void> {
+  async #send(key: string, { project, sequence, amounts }: Batch): Promise<void> {
     const { redis, retentionDays } = this.#options;
     const used = Object.entries(amounts).filter(([, amount]) => amount > 0);
     await Promise.all([
-      redis.eval(addScript, 2, key, `${key}:${id}`, retentionDays * 86_400, markerSeconds, ...used.flat()),
+      redis.eval(addScript, 1, key, retentionDays * 86_400, this.#process, sequence, ...used.flat()),
       redis.sadd(projectsKey, project),
     ]);
   }
