@@ -10,7 +10,7 @@ const mutants = JSON.parse(readFileSync(new URL("./mutants.json", import.meta.ur
 const wanted = process.argv.slice(2);
 let survivors = 0;
 for (const { name, test } of mutants.filter((mutant) => wanted.length === 0 || wanted.some((part) => mutant.name.includes(part)))) {
-  const { status, stdout } = spawnSync("npx", ["vitest", "run", "--reporter=json", test], {
+  const { status, stdout } = spawnSync("npx", ["vitest", "run", "--reporter=json", "--bail=1", test], {
     env: { ...process.env, MILLRACE_MUTANT: name, NODE_OPTIONS: `--import ${new URL("./mutate-spawned.mjs", import.meta.url)}` },
     encoding: "utf8",
     maxBuffer: 64 * 1024 * 1024,

@@ -1,3 +1,4 @@
+import { documentIdOf } from "@millrace/core";
 import { newApiKeyText } from "@millrace/runtime";
 import { seeded } from "@millrace/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -31,7 +32,10 @@ beforeAll(async () => {
   );
   services = await QueryServices.start(2, { ...noQuotas, LLM_BASE_URL: model.url, LLM_MODEL: "echo" });
   tenants = await settleTenants(services, tenantCount);
-  for (const tenant of tenants) for (const mark of [tenant.project, tenant.secret, ...tenant.ids]) owners.set(mark, tenant);
+  for (const tenant of tenants) {
+    const { project, secret, ids } = tenant;
+    for (const mark of [project, secret, documentIdOf(project, uploaded.source), ...ids]) owners.set(mark, tenant);
+  }
 }, 120_000);
 afterAll(async () => {
   await services?.close();
