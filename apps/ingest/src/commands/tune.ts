@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { chunkIdsOf, InvalidInputError } from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
-import { type MilvusVectorStore, type SweepPoint, sweepIndexes } from "@millrace/vector-store";
+import { defaultIndexSettings, type MilvusVectorStore, type SweepPoint, sweepIndexes } from "@millrace/vector-store";
 import { type Command, InvalidArgumentError } from "commander";
 import { integerBetween } from "../option-values.ts";
 import { openSession, type Session } from "../session.ts";
@@ -16,9 +16,12 @@ interface TuneOptions {
   readonly recall: number;
   readonly plot: string;
   readonly apply: boolean;
+  readonly anyway: boolean;
   readonly json: boolean;
 }
 
+const aboutLite = `Milvus Lite: nothing to tune. It compares a query with every vector (FLAT), so recall is 1; its time goes into Python per row, whatever the index.
+M, ef, nlist and nprobe can be tuned on a Milvus: set MILVUS_ADDRESS. Until then, fewer rows and the cache are what makes searches faster.`;
 /** Milvus builds no index over fewer rows. */
 const rowsMin = 2_000;
 const documentsPerDraw = 500;
@@ -33,6 +36,7 @@ export function addTuneCommand(program: Command): void {
     .option("--recall <share>", "recall@100 that the choice must reach", share, 0.95)
     .option("--plot <file>", "where to draw recall against latency, as SVG", "millrace-tune.svg")
     .option("--apply", "search with the choice from now on; where it needs another index, searches fail until that is built", false)
+    .option("--anyway", "on Milvus Lite measure all the same, to see what an index gives and costs", false)
     .option("--json", "one JSON object per line, the choice last", false)
     .action(async (options: TuneOptions) => {
       process.exitCode = await tune(options);
@@ -47,14 +51,9 @@ async function tune(options: TuneOptions): Promise<number> {
   const signal = new AbortController().signal;
   try {
     const current = await store.indexSettings(signal);
-    if (current === undefined) {
-      if (options.apply) await store.applyIndexSettings(candidatesFor(options.rows)[0] as never, signal); // throws what there is to say
-      print(
-        "Milvus Lite: nothing to tune. It compares a query with every vector (FLAT), so recall is 1; its time goes into Python per row, whatever the index.",
-      );
-      print(
-        "M, ef, nlist and nprobe can be tuned on a Milvus: set MILVUS_ADDRESS. Until then, fewer rows and the cache are what makes searches faster.",
-      );
+    if (current === undefined && options.apply) await store.applyIndexSettings(defaultIndexSettings, signal); // throws what there is to say
+    if (current === undefined && !options.anyway) {
+      print(aboutLite);
       return 0;
     }
     const vectors = await drawVectors(session, store, options.rows + options.queries, signal);
@@ -71,7 +70,7 @@ async function tune(options: TuneOptions): Promise<number> {
     );
     const chosen = choose(points, options.recall);
     await writeFile(options.plot, recallPlot(points, chosen));
-    report(points, chosen, `${buildText(current)} ${searchText(current)}`, options);
+    report(points, chosen, current === undefined ? "FLAT" : `${buildText(current)} ${searchText(current)}`, options);
     if (chosen === undefined) return 1;
     if (options.apply) {
       await store.applyIndexSettings(chosen.settings, signal);
