@@ -38,6 +38,7 @@ export interface AppDeps extends SearchEndpointDeps {
   /** Undefined: questions are answered with sentences of the sources. */
   readonly languageModel?: LanguageModel;
   readonly questions: AnsweringDeps["questions"];
+  readonly similarityMin?: number;
   readonly sessions: AnsweringDeps["sessions"];
 }
 

@@ -119,6 +119,7 @@ async function start(): Promise<void> {
     ...(languageModel === undefined ? {} : { languageModel }),
     sessions,
     questions,
+    ...(config.answerSimilarityMin === undefined ? {} : { similarityMin: config.answerSimilarityMin }),
     keys,
     logger,
     ledger,

@@ -53,7 +53,7 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
   });
   const answered = new Counter({
     name: "millrace_answers_total",
-    help: "Answers by where they came from: an earlier one (hit), the model (miss), or sentences of the sources (extractive).",
+    help: "Answers by where they came from: an earlier one (hit; semantic: to other words), the model (miss), or sentences of the sources (extractive).",
     labelNames: ["result"],
     registers: [registry],
   });

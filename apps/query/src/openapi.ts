@@ -185,9 +185,10 @@ export const answer = z
       .string()
       .nullable()
       .openapi({ description: "What was searched for, where a conversation made another question of it." }),
-    cache: z
-      .enum(["hit", "miss"])
-      .openapi({ description: "hit: the answer to the same question from the same sources; `usage` is what this request took." }),
+    cache: z.enum(["hit", "semantic", "miss"]).openapi({
+      description:
+        "hit: the answer to the same question from the same sources; semantic: to one in other words; `usage` is what this request took.",
+    }),
     took_ms: z.number(),
     timings_ms: z.record(z.string(), z.number()).optional(),
   })

@@ -1,3 +1,4 @@
+import { limits } from "@millrace/core";
 import { breaksAfter, type LlmScript, llmChunk, refuses, type ScriptedLlm, says, startScriptedLlm } from "@millrace/testing";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import type { ServedLanguageModel } from "../src/llm/language-model.ts";
@@ -99,6 +100,69 @@ describe("an answer is given again", () => {
     expect(await service.cacheRedis.ttl(key)).toBeLessThanOrEqual(50);
     await service.cacheRedis.pexpire(key, 0);
     expect(await client.ask(question, { top_k: 1 })).toMatchObject({ cache: "miss" });
+  });
+});
+
+describe("a question in other words", () => {
+  const asked = "How do bees tell where the flowers are?";
+  /** The vectors of these tests know words only: any two questions with a word in common are near. */
+  async function answeredOnce(options: ServiceOptions = { similarityMin: 0.3 }): Promise<void> {
+    await start(options);
+    llm.play(dance);
+    await client.ask(asked);
+  }
+
+  it("has the answer of before, as the same events where it is streamed", async () => {
+    await answeredOnce();
+    expect(await client.ask("Could you tell me how bees tell where flowers are?")).toMatchObject({
+      cache: "semantic",
+      answer: "They dance [1].",
+      usage: { total_tokens: 0 },
+    });
+    const events = await client.stream("Where are the flowers: how do bees tell?");
+    expect(events.at(-1)?.event).toBe("done");
+    const again = await client.stream("Please explain how bees tell where flowers are.");
+    expect(again.map(({ event }) => event)).toEqual(["sources", "delta", "citation", "done"]);
+    expect(again.at(-1)?.data).toMatchObject({ cache: "semantic" });
+  });
+
+  it.each([
+    ["it asks for something else", "How do bees tell where the trees are?"],
+    ["it denies", "How do bees not tell where the flowers are?"],
+    ["it has a number", "How do 2 bees tell where the flowers are?"],
+  ])("has not, when %s", async (_, other) => {
+    await answeredOnce();
+    expect(await client.ask(other)).toMatchObject({ cache: "miss" });
+  });
+
+  it("has not, when it is not near, or nothing is near enough", async () => {
+    await answeredOnce({ similarityMin: 0.9999 });
+    expect(await client.ask("Could you tell me how bees tell where flowers are?")).toMatchObject({ cache: "miss" });
+  });
+
+  it("has not from other evidence: another filter, or a document that came meanwhile", async () => {
+    await answeredOnce();
+    const filter = { type: "eq", key: "source", value: "bees.md" };
+    expect(await client.ask("Please tell me how bees tell where the flowers are", { filter })).toMatchObject({ cache: "miss" });
+    await service.put("hive", "news.md", "How do bees tell where the flowers are? By radio now.");
+    expect(await client.ask("Please tell me how bees tell where the flowers are")).toMatchObject({ cache: "miss" });
+  });
+
+  it("has not in another project, though its documents are the same", async () => {
+    await answeredOnce();
+    for (const source of ["bees.md", "tides.md"])
+      await service.put("other", source, "Honey bees dance to tell each other where the flowers are.");
+    const foreign = new AskClient(service, await service.newKey("other"));
+    expect(await foreign.ask("Could you tell me how bees tell where the flowers are?")).toMatchObject({ cache: "miss" });
+  });
+
+  it("finds no more than some earlier ones, and none for longer than their answers are kept", async () => {
+    await start({ similarityMin: 0.3, answerTtlSeconds: 100 });
+    llm.play(dance);
+    for (let each = 0; each < limits.similarQuestionsMax + 2; each++) await client.ask(`${asked} ${each}`);
+    const [key = ""] = await service.cacheRedis.keys("millrace:evidence:*");
+    expect(await service.cacheRedis.llen(key)).toBe(limits.similarQuestionsMax);
+    expect(await service.cacheRedis.ttl(key)).toBeLessThanOrEqual(100);
   });
 });
 

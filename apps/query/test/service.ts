@@ -61,6 +61,7 @@ export interface ServiceOptions {
   readonly answerTtlSeconds?: number;
   /** Default: patient, since a busy machine must not turn hits into misses here. */
   readonly cacheTimeoutMs?: number;
+  readonly similarityMin?: number;
 }
 
 const dimension = 64;
@@ -78,6 +79,7 @@ export async function startService({
   sessions = {},
   answerTtlSeconds = 600,
   cacheTimeoutMs = 5_000,
+  similarityMin,
 }: ServiceOptions = {}): Promise<TestService> {
   const servers = [await startRedis(), await startRedis()];
   const [queueRedis, cacheRedis] = [
@@ -128,6 +130,7 @@ export async function startService({
     questions: new QuestionCache({ redis: new CacheRedis(cacheRedis, { timeoutMs: cacheTimeoutMs }), ttlSeconds: answerTtlSeconds }),
     sessions: new Sessions(queueRedis, sessions),
     ...(languageModel === undefined ? {} : { languageModel }),
+    ...(similarityMin === undefined ? {} : { similarityMin }),
   };
   const directSearch = createDirectSearch(deps);
   const others = getRequestListener(createApp(deps).fetch);

@@ -1,10 +1,15 @@
-import { limits, type StoredAnswer } from "@millrace/core";
+import { type EarlierQuestion, limits, type StoredAnswer } from "@millrace/core";
 import type { CacheRedis } from "./cache-redis.ts";
 import { type Flight, type FlightRole, SingleFlight } from "./single-flight.ts";
 
 export interface QuestionCacheOptions {
   readonly redis: CacheRedis;
   readonly ttlSeconds: number;
+}
+
+interface StoredQuestion extends Omit<EarlierQuestion, "vector"> {
+  /** 32-bit floats, base64. */
+  readonly vector: string;
 }
 
 /** A model may take its time, so that its process must show that it lives. */
@@ -49,6 +54,30 @@ export class QuestionCache {
 
   async drop(key: string): Promise<void> {
     await this.#redis.attempt((redis) => redis.del(key));
+  }
+
+  /** @returns with their vectors, all compared by whoever asks: they are few, since they share their evidence */
+  async earlier(evidenceKey: string): Promise<EarlierQuestion[]> {
+    const found = (await this.#redis.attempt((redis) => redis.lrange(evidenceKey, 0, -1))) ?? [];
+    return found.map((text) => {
+      const { question, key, vector } = JSON.parse(text) as StoredQuestion;
+      const bytes = Buffer.from(vector, "base64");
+      return { question, key, vector: new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength)) };
+    });
+  }
+
+  /** The latest stay; all of them as long as the latest one's answer. */
+  async keepQuestion(evidenceKey: string, { question, key, vector }: EarlierQuestion): Promise<void> {
+    const bytes = Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength);
+    const stored: StoredQuestion = { question, key, vector: bytes.toString("base64") };
+    await this.#redis.attempt((redis) =>
+      redis
+        .multi()
+        .lpush(evidenceKey, JSON.stringify(stored))
+        .ltrim(evidenceKey, 0, limits.similarQuestionsMax - 1)
+        .expire(evidenceKey, this.#ttlSeconds)
+        .exec(),
+    );
   }
 
   once<T>(key: string, flight: Flight<T>, signal: AbortSignal): Promise<{ readonly value: T; readonly role: FlightRole }> {

@@ -35,7 +35,7 @@ export interface Answer {
   readonly session_id: string | null;
   /** What was searched for, where a conversation made another question of it. */
   readonly standalone_question: string | null;
-  readonly cache: "hit" | "miss";
+  readonly cache: "hit" | "semantic" | "miss";
   readonly took_ms: number;
   readonly timings_ms?: Readonly<Record<string, number>>;
 }

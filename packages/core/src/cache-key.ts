@@ -39,6 +39,11 @@ export function answerKey(project: ProjectName, partition: string, question: str
   return `millrace:answer:${project}:${digestOf([partition, question])}`;
 }
 
+/** Under which the questions are kept that were answered from the same evidence. */
+export function evidenceKey(project: ProjectName, partition: string, evidence: string): string {
+  return `millrace:evidence:${project}:${digestOf([partition, evidence])}`;
+}
+
 /** Two spellings of a query that mean the same to the model share an answer: Unicode form and white space. */
 export function normaliseQuery(query: string): string {
   return query.normalize("NFC").replace(/\s+/g, " ").trim();

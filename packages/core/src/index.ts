@@ -2,9 +2,10 @@ export { analysisVersion, queryTermsOf, type Term, termsOf } from "./analysis.ts
 export type { Answer, AskEvent, AskStep, SourceSummary } from "./ask/answer.ts";
 export type { Citation } from "./ask/answer-filter.ts";
 export { type AskDeps, type Asked, type AskRequest, ask, parseAskRequest, parseSessionId } from "./ask/ask.ts";
-export type { AnswerKeeper, CacheResult, StoredAnswer } from "./ask/cached-answer.ts";
+export type { AnswerKeeper, CacheResult, EarlierQuestion, StoredAnswer } from "./ask/cached-answer.ts";
 export type { Generation, GenerationRequest, LanguageModel, Usage } from "./ask/language-model.ts";
 export type { ChatMessage } from "./ask/prompt.ts";
+export { differencesOf } from "./ask/same-question.ts";
 export type { AnswerSource } from "./ask/source.ts";
 export { estimateTokens } from "./ask/tokens.ts";
 export { type PendingLoad, queuedBytes } from "./backpressure.ts";

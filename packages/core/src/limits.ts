@@ -118,6 +118,10 @@ export const limits = {
   /** A session is forgotten when nothing was asked in it for so long. */
   sessionTtlSeconds: 86_400,
   answerCacheTtlSeconds: 600,
+  /** Cosine similarity by the built-in model from which two questions may be one; `npm run bench -- answer-cache` has the curve. */
+  answerSimilarityMin: 0.85,
+  /** Questions remembered of those that were answered from the same evidence. */
+  similarQuestionsMax: 64,
   /** Longer than for searches: a burst of questions may keep a process busy for a moment, and a miss costs seconds of a model. */
   answerCacheTimeoutMs: 1_000,
   /** Of the passage that a citation quotes. */

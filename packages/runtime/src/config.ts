@@ -59,6 +59,8 @@ export const environmentSchema = z.object({
   MILLRACE_CHUNK_TOKENS_OVERLAP: z.coerce.number().int().min(0).max(4_096).default(limits.chunkTokensOverlap),
   MILLRACE_SEARCH_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.searchCacheTtlSeconds),
   MILLRACE_ANSWER_CACHE_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.answerCacheTtlSeconds),
+  /** Unset: chosen for the built-in model, and off with another. 1: off. */
+  MILLRACE_ANSWER_SIMILARITY_MIN: z.preprocess((value) => (value === "" ? undefined : value), z.coerce.number().min(0).max(1).optional()),
   MILLRACE_SESSION_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.sessionTtlSeconds),
   LLM_BASE_URL: optionalText,
   LLM_MODEL: optionalText,
@@ -159,6 +161,8 @@ export interface Config {
   readonly chunking: { readonly tokensMax: number; readonly tokensOverlap: number; readonly tokensMin: number };
   readonly searchCacheTtlSeconds: number;
   readonly answerCacheTtlSeconds: number;
+  /** Undefined: only the same words are the same question. */
+  readonly answerSimilarityMin: number | undefined;
   readonly sessionTtlSeconds: number;
   /** Undefined: answers are extractive. */
   readonly llm: LlmConfig | undefined;
@@ -219,6 +223,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       tokensMin: Math.min(limits.chunkTokensMin, Math.floor(e.MILLRACE_CHUNK_TOKENS_MAX / 4)),
     },
     searchCacheTtlSeconds: e.MILLRACE_SEARCH_CACHE_TTL_SECONDS,
+    answerSimilarityMin: similarityMinOf(e),
     answerCacheTtlSeconds: e.MILLRACE_ANSWER_CACHE_TTL_SECONDS,
     sessionTtlSeconds: e.MILLRACE_SESSION_TTL_SECONDS,
     llm: llmOf(e),
@@ -259,6 +264,13 @@ function quotasOf(e: z.infer<typeof environmentSchema>): QuotaConfig {
       searches: e.MILLRACE_QUOTA_PROJECT_SEARCHES,
     },
   };
+}
+
+/** What near means differs from model to model. */
+function similarityMinOf(e: z.infer<typeof environmentSchema>): number | undefined {
+  const isBuiltIn = e.MILLRACE_EMBEDDER === undefined && e.MILLRACE_MODEL === undefined;
+  const floor = e.MILLRACE_ANSWER_SIMILARITY_MIN ?? (isBuiltIn ? limits.answerSimilarityMin : 1);
+  return floor < 1 ? floor : undefined;
 }
 
 /** @throws ConfigError `config.invalid` */

@@ -41,6 +41,8 @@ export interface AnsweringDeps extends RetrieveDeps {
   /** Undefined: answers are extractive. */
   readonly languageModel?: LanguageModel;
   readonly questions: AnswerKeeper;
+  /** Cosine similarity from which two questions may be one. Undefined: never. */
+  readonly similarityMin?: number;
   readonly sessions: Sessions;
 }
 
@@ -126,6 +128,7 @@ export class Answering {
         model,
         keeper: deps.questions,
         ledger: deps.ledger,
+        similarityMin: deps.similarityMin,
         setting: { keyScope: asker.scopes.toSorted().join(" "), spaceFingerprint: deps.embedder.space.fingerprint },
         embed: (texts, purpose, own) =>
           purpose === "query" ? deps.embedder.embed(texts, own, purpose) : deps.model.embed(texts, own, purpose),

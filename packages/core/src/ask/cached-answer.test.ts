@@ -23,6 +23,7 @@ function afterFailure(error: Error): CachedAnswerDeps {
   let calls = 0;
   const keeper: AnswerKeeper = {
     ...{ read: async () => undefined, keep: async () => undefined, confirm: async () => undefined, drop: async () => undefined },
+    ...{ earlier: async () => [], keepQuestion: async () => undefined },
     async once(_, flight) {
       if (calls++ === 0) throw error;
       return { value: await flight.compute(signal), role: "led" };
@@ -49,6 +50,7 @@ function afterFailure(error: Error): CachedAnswerDeps {
     ],
     ledger: { epoch: async () => "1", liveGenerations: async () => new Map() },
     setting: { keyScope: "read", spaceFingerprint: "s" },
+    similarityMin: undefined,
   };
 }
 

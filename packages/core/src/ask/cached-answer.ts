@@ -1,4 +1,4 @@
-import { type AnswerSetting, answerKey, answerPartition } from "../cache-key.ts";
+import { type AnswerSetting, answerKey, answerPartition, evidenceKey } from "../cache-key.ts";
 import { isMillraceError } from "../errors.ts";
 import type { StoredHit } from "../ports.ts";
 import type { ProjectName } from "../project.ts";
@@ -15,6 +15,7 @@ import {
 } from "./answer.ts";
 import type { LanguageModel, Usage } from "./language-model.ts";
 import { promptVersion } from "./prompt.ts";
+import { differencesOf } from "./same-question.ts";
 import { type AnswerSource, evidenceOf, selectSources, sourceTokensMax } from "./source.ts";
 
 /** An answer with what it rests on. */
@@ -29,8 +30,16 @@ export interface StoredAnswer {
   readonly answer: Answer;
 }
 
-/** `hit`: of the same question, asked before or at the same moment. */
-export type CacheResult = "hit" | "miss";
+/** `hit`: of the same question, asked before or at the same moment; `semantic`: of one that says the same in another way. */
+export type CacheResult = "hit" | "semantic" | "miss";
+
+/** A question that was answered, of those with the same evidence. */
+export interface EarlierQuestion {
+  readonly question: string;
+  /** Under which its answer is kept. */
+  readonly key: string;
+  readonly vector: Float32Array;
+}
 
 /** Where answers are kept; `QuestionCache` of `@millrace/cache`. What of it is broken is a miss. */
 export interface AnswerKeeper {
@@ -39,6 +48,9 @@ export interface AnswerKeeper {
   /** Replaces an answer that is there, which lives no longer for that. */
   confirm(key: string, answer: StoredAnswer): Promise<void>;
   drop(key: string): Promise<void>;
+  /** Questions that were answered from this evidence, the latest first. */
+  earlier(evidenceKey: string): Promise<readonly EarlierQuestion[]>;
+  keepQuestion(evidenceKey: string, question: EarlierQuestion): Promise<void>;
   /** Computes once for all who ask meanwhile. */
   once<T>(
     key: string,
@@ -55,6 +67,8 @@ export interface CachedAnswerDeps extends AnswerDeps {
     liveGenerations(project: ProjectName, documentIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
   };
   readonly setting: Pick<AnswerSetting, "keyScope" | "spaceFingerprint">;
+  /** Cosine similarity from which two questions may be one. Undefined: only the same words are the same question. */
+  readonly similarityMin: number | undefined;
 }
 
 export interface CachedAnswer {
@@ -73,7 +87,8 @@ interface Made {
 const nothing: Usage = { promptTokens: 0, completionTokens: 0 };
 
 /**
- * An answer that was given before, as long as it would be made from the same evidence now; else a new one, made once for all who ask meanwhile.
+ * An answer that was given before, to this question or to one that says the same in another way, as long as it would be made from the same evidence now; else a
+ * new one, made once for all who ask meanwhile.
  *
  * An entry dies when a document among its sources changes or is deleted. When the project's epoch is the entry's, nothing else has changed either. When it is
  * another one, the sources are searched for again, and the same ones confirm the entry: so no new document is overlooked, and an ingest elsewhere in
@@ -112,10 +127,16 @@ export async function cachedAnswer(
       await keeper.confirm(key, confirmed);
       return { stored: confirmed, cache: "hit" };
     }
+    const similar = await similarBefore(question, evidenceKey(project, partition, evidence), evidence, deps, shared);
+    if (similar.found !== undefined) return { stored: similar.found, cache: "semantic" };
     told = true;
     const answer = await answerFrom(question, sources, deps, emit, shared);
     const stored = { epoch, documents: documentsOf(sources), evidence, sources: sources.map(withoutText), answer };
-    if (mayBeKept(answer)) await keeper.keep(key, stored);
+    if (mayBeKept(answer)) {
+      await keeper.keep(key, stored);
+      if (similar.vector !== undefined)
+        await keeper.keepQuestion(evidenceKey(project, partition, evidence), { question: query, key, vector: similar.vector });
+    }
     return { stored, cache: "miss" };
   };
   const read = async (): Promise<Made | undefined> => {
@@ -135,7 +156,7 @@ export async function cachedAnswer(
   const { value, role } = await make();
   if (!told) replay(value.stored.answer, value.stored.sources, emit);
   const isShared = role !== "led" && value.stored.answer.mode === "generated";
-  return given(isShared ? { ...value, cache: "hit" } : value);
+  return given(isShared && value.cache === "miss" ? { ...value, cache: "hit" } : value);
 }
 
 /** The project's epoch, and the answer that is kept, if all that it rests on is live. */
@@ -153,6 +174,41 @@ async function lookUp(
   if (entry.documents.every(([documentId, generation]) => live.get(documentId) === generation)) return { epoch, entry };
   await keeper.drop(key);
   return { epoch, entry: undefined };
+}
+
+/**
+ * The answer to the nearest earlier question that had this evidence and asks for the same. Since only questions with the same evidence are looked at, it is the
+ * last of the conditions that costs something, and there are few.
+ * @returns the question's own vector too, where questions are compared at all
+ */
+async function similarBefore(
+  { search }: Question,
+  questionsKey: string,
+  evidence: string,
+  { keeper, embed, similarityMin }: CachedAnswerDeps,
+  signal: AbortSignal,
+): Promise<{ found?: StoredAnswer; vector?: Float32Array }> {
+  // A question for keywords alone may be longer than the model reads.
+  if (similarityMin === undefined || search.mode === "keyword") return {};
+  const [[vector = new Float32Array()], earlier] = await Promise.all([
+    embed([search.query], "query", signal),
+    keeper.earlier(questionsKey),
+  ]);
+  const alike = earlier
+    .map((each) => ({ ...each, similarity: dot(vector, each.vector) }))
+    .filter(({ question, similarity }) => similarity >= similarityMin && differencesOf(search.query, question).length === 0)
+    .sort((a, b) => b.similarity - a.similarity);
+  for (const { key } of alike) {
+    const found = await keeper.read(key);
+    // Asked again since, it may have another answer, from other evidence.
+    if (found?.evidence === evidence) return { found, vector };
+  }
+  return { vector };
+}
+
+/** Cosine similarity: vectors are of unit length. */
+function dot(a: Float32Array, b: Float32Array): number {
+  return a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
 }
 
 /** Whole, by a model, and nothing was wrong with it. */
