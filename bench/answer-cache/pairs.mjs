@@ -5,7 +5,7 @@ import { LocalEmbedder } from "@millrace/embedding";
 import { loadConfig } from "@millrace/runtime";
 
 /** @returns {{ part: "tuning" | "held-out", domain: string, kind?: string, a: string, b: string }[]} */
-export function readPairs(name) {
+function readPairs(name) {
   const lines = readFileSync(new URL(`./${name}.jsonl`, import.meta.url), "utf8")
     .trim()
     .split("\n");
