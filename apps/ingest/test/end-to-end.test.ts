@@ -201,7 +201,7 @@ describe("the millrace command, end to end", () => {
 
   it("searches with a query that is longer than the model reads", async () => {
     const reply = await post({ query: "honey bees dance where the flowers are ".repeat(100), mode: "dense", top_k: 1 });
-    expect(reply).toMatchObject({ status: 200, body: { data: [{ source: "docs/bees.md" }] } });
+    expect(reply).toMatchObject({ status: 200, body: { data: [{ source: "bees.md" }] } });
   });
 
   it("keeps a project's key in its project", async () => {
