@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createSocketServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { chunkIdOf, documentIdOf, HashEmbedder, parseProjectName } from "@millrace/core";
 import { embeddingSpaceOf } from "@millrace/embedding";
@@ -109,10 +110,20 @@ afterAll(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
+/** Replies that told a caller to come back. */
+let sentBack = 0;
+
+/** A caller that does as it is told: on a busy machine a thousand at once are more than Redis is read for in time, and some get a 503 with `Retry-After`. */
 async function ask(url: string, question: string, stream = false): Promise<string> {
   const headers = { authorization: `Bearer ${key}`, "content-type": "application/json" };
-  const response = await fetch(`${url}/v1/ask`, { method: "POST", headers, body: JSON.stringify({ question, stream }) });
-  return response.text();
+  for (let tries = 1; ; tries++) {
+    const response = await fetch(`${url}/v1/ask`, { method: "POST", headers, body: JSON.stringify({ question, stream }) });
+    const text = await response.text();
+    const retryAfter = response.headers.get("retry-after");
+    if (response.status !== 503 || retryAfter === null || tries === 5) return text;
+    sentBack++;
+    await delay(Number(retryAfter) * 1_000);
+  }
 }
 
 /** Says it after a while. */
@@ -132,6 +143,7 @@ test("1,000 who ask the same at the same time cost one embedding of it and one c
   const answers = await Promise.all(
     Array.from({ length: 1_000 }, (_, index) => ask(services[index % 4]?.url ?? "", question, index % 10 === 0)),
   );
+  console.log(`${sentBack} of 1,000 were told to come back`);
   for (const answer of answers) expect(answer).toContain("They dance [1].");
   expect(answers.filter((answer) => answer.includes('"cache":"miss"'))).toHaveLength(1);
   expect(answers.filter((answer) => answer.includes('"cache":"hit"'))).toHaveLength(999);
