@@ -1,12 +1,10 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
-import { type LanguageModel, limits, type ProjectName, type VectorStore } from "@millrace/core";
-import type { Principal } from "@millrace/ledger";
+import { type LanguageModel, limits, type VectorStore } from "@millrace/core";
 import type { PriceConfig } from "@millrace/runtime";
-import { bodyLimit } from "hono/body-limit";
 import { Answering, type AnsweringDeps } from "./ask/answering.ts";
 import { addAskRoutes } from "./ask/ask-routes.ts";
 import { addSessionRoutes } from "./ask/session-routes.ts";
-import { authenticate, projectOf } from "./authenticate.ts";
+import { authenticate, type Env, projectOf } from "./authenticate.ts";
 import { addChatRoutes } from "./chat/chat-routes.ts";
 import { openAiReplyTo, speaksOpenAi } from "./chat/openai-error.ts";
 import { addDocumentRoutes, type DocumentDeps } from "./documents.ts";
@@ -16,7 +14,8 @@ import type { QueryMetrics } from "./metrics.ts";
 import { describeApi } from "./openapi.ts";
 import { problemResponse, Refusal, replyTo } from "./problem.ts";
 import type { Quotas } from "./quota/quotas.ts";
-import { answerSearch, bodyTooLarge, type SearchEndpointDeps, searchPath } from "./search-endpoint.ts";
+import { limitBody } from "./request-body.ts";
+import { answerSearch, largeBodyHint, type SearchEndpointDeps, searchPath } from "./search-endpoint.ts";
 import type { UsageCounters } from "./usage/usage-counters.ts";
 import { addUsageRoute } from "./usage/usage-routes.ts";
 
@@ -41,8 +40,6 @@ export interface AppDeps extends SearchEndpointDeps {
   readonly similarityMin?: number;
   readonly sessions: AnsweringDeps["sessions"];
 }
-
-type Env = { Variables: { principal: Principal; project: ProjectName } };
 
 const probeTimeoutMs = 2_000;
 
@@ -89,22 +86,13 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
     await next();
   });
 
-  app.post(
-    searchPath,
-    bodyLimit({
-      maxSize: limits.requestBodyBytesMax,
-      onError: () => {
-        throw bodyTooLarge();
-      },
-    }),
-    async (context) => {
-      const body = await context.req.text();
-      const call = { authorization: context.req.header("authorization"), project: context.req.header("x-millrace-project"), body };
-      const { headers, parts } = await answerSearch(call, deps, context.req.raw.signal);
-      const [start, hits, end] = parts;
-      return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, headers);
-    },
-  );
+  app.post(searchPath, limitBody(limits.requestBodyBytesMax, largeBodyHint), async (context) => {
+    const body = await context.req.text();
+    const call = { authorization: context.req.header("authorization"), project: context.req.header("x-millrace-project"), body };
+    const { headers, parts } = await answerSearch(call, deps, context.req.raw.signal);
+    const [start, hits, end] = parts;
+    return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, headers);
+  });
 
   const answering = new Answering(deps);
   addAskRoutes(app, answering);

@@ -1,6 +1,9 @@
 import { type ProjectName, parseProjectName } from "@millrace/core";
-import type { Principal } from "@millrace/ledger";
+import type { Principal, Scope } from "@millrace/ledger";
 import { Refusal } from "./problem.ts";
+
+/** What an app knows of a request that it has authenticated. */
+export type Env = { Variables: { principal: Principal; project: ProjectName } };
 
 export interface KeyVerifier {
   verify(text: string): Promise<Principal | undefined>;
@@ -14,6 +17,11 @@ export async function authenticate(keys: KeyVerifier, header: string | undefined
   if (principal === undefined)
     throw new Refusal(401, "key.invalid", "A valid API key is needed", "Send it as `Authorization: Bearer <key>`.");
   return principal;
+}
+
+/** @throws Refusal 403 `key.scope` */
+export function requireScope(principal: Pick<Principal, "scopes">, scope: Scope): void {
+  if (!principal.scopes.includes(scope)) throw new Refusal(403, "key.scope", `The key may not ${scope}`);
 }
 
 /**

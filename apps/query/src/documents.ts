@@ -9,10 +9,11 @@ import {
   type StoredChunk,
   type VectorStore,
 } from "@millrace/core";
-import { type DocumentEntry, type DocumentState, documentJson, documentStates, type Ledger, type Principal } from "@millrace/ledger";
+import { type DocumentEntry, type DocumentState, documentJson, documentStates, type Ledger } from "@millrace/ledger";
 import type { Producer } from "@millrace/queue";
 import type { Hono } from "hono";
 import { streamSSE } from "hono/streaming";
+import { type Env, requireScope } from "./authenticate.ts";
 import type { IdempotencyKeys } from "./idempotency.ts";
 import { Refusal } from "./problem.ts";
 import { readUpload, type UploadDeps } from "./upload.ts";
@@ -28,8 +29,6 @@ export interface DocumentDeps extends UploadDeps {
   readonly claimSpace: (project: ProjectName) => Promise<void>;
   readonly queueBytesMax: number;
 }
-
-type Env = { Variables: { principal: Principal; project: ProjectName } };
 
 const uploadTimeoutMs = 600_000;
 const retryAfterSeconds = 5;
@@ -154,10 +153,6 @@ export function addDocumentRoutes(app: Hono<Env>, deps: DocumentDeps): void {
       }
     });
   });
-}
-
-function requireScope(principal: Principal, scope: "read" | "ingest"): void {
-  if (!principal.scopes.includes(scope)) throw new Refusal(403, "key.scope", `The key may not ${scope}`);
 }
 
 /** Chunks of a document's live version, in order. @throws DependencyError where the store is away */

@@ -1,11 +1,9 @@
-import { type EmbedPurpose, InvalidInputError, limits, type ProjectName } from "@millrace/core";
+import { type EmbedPurpose, InvalidInputError, limits } from "@millrace/core";
 import type { OpenEmbedder } from "@millrace/embedding";
-import type { Principal } from "@millrace/ledger";
 import type { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
+import { type Env, requireScope } from "./authenticate.ts";
 import { Refusal } from "./problem.ts";
-
-type Env = { Variables: { principal: Principal; project: ProjectName } };
+import { jsonOf, limitBody } from "./request-body.ts";
 
 interface EmbeddingRequest {
   readonly texts: readonly string[];
@@ -16,41 +14,29 @@ interface EmbeddingRequest {
 /** OpenAI's `POST /v1/embeddings`, answered by the configured model, on an app that has authenticated the request. */
 export function addEmbeddingRoute(app: Hono<Env>, model: Pick<OpenEmbedder, "space" | "embed" | "countTokens">): void {
   const { modelId, dimension, tokensMax } = model.space;
-  app.post(
-    "/v1/embeddings",
-    bodyLimit({
-      maxSize: limits.embeddingsBodyBytesMax,
-      onError: () => {
-        throw new Refusal(413, "request.too_large", `The body has more than ${limits.embeddingsBodyBytesMax} bytes`, "Send fewer texts.");
-      },
-    }),
-    async (context) => {
-      if (!context.get("principal").scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
-      const body: unknown = await context.req.json().catch(() => {
-        throw new InvalidInputError("request.malformed", "The body is not JSON");
-      });
-      const { texts, base64, purpose } = parseRequest(body, modelId, dimension);
-      const signal = AbortSignal.any([context.req.raw.signal, AbortSignal.timeout(limits.requestTimeoutMs)]);
-      const counts = await model.countTokens(texts, signal);
-      const tooLong = counts.findIndex((count) => count > tokensMax);
-      if (tooLong >= 0) {
-        const message = `Text ${tooLong} of \`input\` has ${counts[tooLong]} tokens, more than the ${tokensMax} that the model reads`;
-        throw new InvalidInputError("embed.too_long", message, { hint: "Shorten it: nothing is cut off silently." });
-      }
-      const vectors = await model.embed(texts, signal, purpose);
-      const tokens = counts.reduce((sum, count) => sum + count, 0);
-      return context.json({
-        object: "list",
-        data: vectors.map((vector, index) => ({
-          object: "embedding",
-          index,
-          embedding: base64 ? Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString("base64") : Array.from(vector),
-        })),
-        model: modelId,
-        usage: { prompt_tokens: tokens, total_tokens: tokens },
-      });
-    },
-  );
+  app.post("/v1/embeddings", limitBody(limits.embeddingsBodyBytesMax, "Send fewer texts."), async (context) => {
+    requireScope(context.get("principal"), "read");
+    const { texts, base64, purpose } = parseRequest(await jsonOf(context.req), modelId, dimension);
+    const signal = AbortSignal.any([context.req.raw.signal, AbortSignal.timeout(limits.requestTimeoutMs)]);
+    const counts = await model.countTokens(texts, signal);
+    const tooLong = counts.findIndex((count) => count > tokensMax);
+    if (tooLong >= 0) {
+      const message = `Text ${tooLong} of \`input\` has ${counts[tooLong]} tokens, more than the ${tokensMax} that the model reads`;
+      throw new InvalidInputError("embed.too_long", message, { hint: "Shorten it: nothing is cut off silently." });
+    }
+    const vectors = await model.embed(texts, signal, purpose);
+    const tokens = counts.reduce((sum, count) => sum + count, 0);
+    return context.json({
+      object: "list",
+      data: vectors.map((vector, index) => ({
+        object: "embedding",
+        index,
+        embedding: base64 ? Buffer.from(vector.buffer, vector.byteOffset, vector.byteLength).toString("base64") : Array.from(vector),
+      })),
+      model: modelId,
+      usage: { prompt_tokens: tokens, total_tokens: tokens },
+    });
+  });
 }
 
 function parseRequest(body: unknown, modelId: string, dimension: number): EmbeddingRequest {

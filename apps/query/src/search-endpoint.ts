@@ -1,12 +1,13 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { type CachedAnswer, InvalidInputError, limits, parseSearchRequest, type SearchDeps, search } from "@millrace/core";
+import { type CachedAnswer, limits, parseSearchRequest, type SearchDeps, search } from "@millrace/core";
 import type { Logger } from "@millrace/runtime";
 import type { Admission } from "./admission.ts";
-import { authenticate, type KeyVerifier, projectOf } from "./authenticate.ts";
+import { authenticate, type KeyVerifier, projectOf, requireScope } from "./authenticate.ts";
 import type { QueryMetrics } from "./metrics.ts";
-import { Refusal, replyTo } from "./problem.ts";
+import { replyTo } from "./problem.ts";
 import type { Caller } from "./quota/quota-policy.ts";
 import type { Quotas } from "./quota/quotas.ts";
+import { bodyTooLarge, notJson } from "./request-body.ts";
 import { serialiseHits } from "./serialise-hits.ts";
 import type { UsageCounters } from "./usage/usage-counters.ts";
 
@@ -43,7 +44,7 @@ export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, s
   const startedAt = performance.now();
   const principal = await authenticate(deps.keys, call.authorization);
   const project = projectOf(principal, call.project);
-  if (!principal.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
+  requireScope(principal, "read");
   const { bytes, cache, headers } = await searchFor({ keyId: principal.keyId, project }, parseJson(call.body), deps, signal);
   const tookMs = Math.round((performance.now() - startedAt) * 1_000) / 1_000;
   return { headers, parts: ['{"object":"search_results","data":', bytes, `,"cache":"${cache}","took_ms":${tookMs}}`] };
@@ -77,20 +78,14 @@ export async function searchFor(
   return { bytes: answer.serialisedHits, cache: answer.cache, headers };
 }
 
-export function bodyTooLarge(): Refusal {
-  return new Refusal(
-    413,
-    "request.too_large",
-    `The body has more than ${limits.requestBodyBytesMax} bytes`,
-    `A query has at most ${limits.queryCharsMax} characters.`,
-  );
-}
+/** What to do about a body that is larger than `requestBodyBytesMax`. */
+export const largeBodyHint = `A query has at most ${limits.queryCharsMax} characters.`;
 
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new InvalidInputError("request.malformed", "The body is not JSON");
+    throw notJson();
   }
 }
 
@@ -149,7 +144,7 @@ function readBody(request: IncomingMessage): Promise<string> {
       if (bytes <= limits.requestBodyBytesMax) parts.push(part);
       else {
         request.pause();
-        reject(bodyTooLarge());
+        reject(bodyTooLarge(limits.requestBodyBytesMax, largeBodyHint));
       }
     });
     request.once("end", () => resolve((parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts)).toString()));

@@ -14,6 +14,7 @@ import {
 } from "@millrace/core";
 import type { FileBlobStore } from "@millrace/runtime";
 import { Refusal } from "./problem.ts";
+import { jsonOf } from "./request-body.ts";
 
 /** A document as it arrived: its bytes are stored, what it is called and what it is are known. */
 export interface Upload {
@@ -51,9 +52,7 @@ export async function readUpload(request: Request, deps: UploadDeps, signal: Abo
 }
 
 async function readJson(request: Request, { blobs, documentBytesMax }: UploadDeps, signal: AbortSignal): Promise<Upload> {
-  const body: unknown = await request.json().catch(() => {
-    throw new InvalidInputError("request.malformed", "The body is not JSON");
-  });
+  const body = await jsonOf(request);
   const {
     source,
     text,

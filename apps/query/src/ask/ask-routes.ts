@@ -1,29 +1,18 @@
-import { InvalidInputError, limits, type ProjectName, parseAskRequest } from "@millrace/core";
-import type { Principal } from "@millrace/ledger";
+import { limits, parseAskRequest } from "@millrace/core";
 import type { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { Refusal } from "../problem.ts";
-import { bodyTooLarge } from "../search-endpoint.ts";
+import { type Env, requireScope } from "../authenticate.ts";
+import { jsonOf, limitBody } from "../request-body.ts";
+import { largeBodyHint } from "../search-endpoint.ts";
 import { answerJson, citationJson, sourceJson } from "./answer-json.ts";
 import type { Answering, ToldEvent } from "./answering.ts";
 import type { ServerSentEvent } from "./event-stream.ts";
 
-type Env = { Variables: { principal: Principal; project: ProjectName } };
-
 /** `POST /v1/ask`, on an app that has authenticated the request. */
 export function addAskRoutes(app: Hono<Env>, answering: Answering): void {
-  const limitBody = bodyLimit({
-    maxSize: limits.requestBodyBytesMax,
-    onError: () => {
-      throw bodyTooLarge();
-    },
-  });
-  app.post("/v1/ask", limitBody, async (context) => {
+  app.post("/v1/ask", limitBody(limits.requestBodyBytesMax, largeBodyHint), async (context) => {
     const asker = context.get("principal");
-    if (!asker.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
-    const body: unknown = await context.req.json().catch(() => {
-      throw new InvalidInputError("request.malformed", "The body is not JSON");
-    });
+    requireScope(asker, "read");
+    const body = await jsonOf(context.req);
     const request = parseAskRequest(context.get("project"), body);
     const traced = (body as { trace?: unknown }).trace === true;
     const client = context.req.raw.signal;

@@ -1,6 +1,7 @@
-import { type ProjectName, parseSessionId } from "@millrace/core";
-import type { Ledger, Principal } from "@millrace/ledger";
+import { parseSessionId } from "@millrace/core";
+import type { Ledger } from "@millrace/ledger";
 import type { Context, Hono } from "hono";
+import { type Env, requireScope } from "../authenticate.ts";
 import { Refusal } from "../problem.ts";
 import { type SessionOwner, type Sessions, withdrawDeleted } from "./sessions.ts";
 
@@ -8,8 +9,6 @@ export interface SessionRouteDeps {
   readonly sessions: Sessions;
   readonly ledger: Pick<Ledger, "liveGenerations">;
 }
-
-type Env = { Variables: { principal: Principal; project: ProjectName } };
 
 /** `GET /v1/sessions`, `GET` and `DELETE /v1/sessions/:id`, on an app that has authenticated the request. */
 export function addSessionRoutes(app: Hono<Env>, deps: SessionRouteDeps): void {
@@ -51,9 +50,9 @@ export function addSessionRoutes(app: Hono<Env>, deps: SessionRouteDeps): void {
 }
 
 function ownerOf(context: Context<Env>): SessionOwner {
-  const { scopes, keyId } = context.get("principal");
-  if (!scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
-  return { project: context.get("project"), keyId };
+  const principal = context.get("principal");
+  requireScope(principal, "read");
+  return { project: context.get("project"), keyId: principal.keyId };
 }
 
 function unknown(): Refusal {

@@ -1,16 +1,15 @@
 import { randomUUID } from "node:crypto";
-import { InvalidInputError, limits, type ProjectName } from "@millrace/core";
-import type { Principal } from "@millrace/ledger";
+import { limits } from "@millrace/core";
 import type { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { citationJson, sourceJson, usageJson } from "../ask/answer-json.ts";
 import type { Answering, Asker, TimedAnswer, ToldEvent } from "../ask/answering.ts";
+import { type Env, requireScope } from "../authenticate.ts";
 import { Refusal } from "../problem.ts";
 import type { QuestionTicket } from "../quota/quotas.ts";
+import { jsonOf, limitBody } from "../request-body.ts";
 import { type ChatRequest, chatModel, parseChatRequest } from "./chat-request.ts";
 import { openAiError } from "./openai-error.ts";
 
-type Env = { Variables: { principal: Principal; project: ProjectName } };
 type Json = Readonly<Record<string, unknown>>;
 
 /**
@@ -18,23 +17,10 @@ type Json = Readonly<Record<string, unknown>>;
  * the protocol has no place for stands in the field `millrace`: sources, citations, how the answer came about.
  */
 export function addChatRoutes(app: Hono<Env>, answering: Answering): void {
-  const limitBody = bodyLimit({
-    maxSize: limits.chatBodyBytesMax,
-    onError: () => {
-      throw new Refusal(
-        413,
-        "request.too_large",
-        `The body has more than ${limits.chatBodyBytesMax} bytes`,
-        "Send less of the conversation.",
-      );
-    },
-  });
-  app.post("/v1/chat/completions", limitBody, async (context) => {
+  app.post("/v1/chat/completions", limitBody(limits.chatBodyBytesMax, "Send less of the conversation."), async (context) => {
     const asker = context.get("principal");
-    if (!asker.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
-    const body: unknown = await context.req.json().catch(() => {
-      throw new InvalidInputError("request.malformed", "The body is not JSON");
-    });
+    requireScope(asker, "read");
+    const body = await jsonOf(context.req);
     const request = parseChatRequest(context.get("project"), body);
     const client = context.req.raw.signal;
     const ticket = await answering.admit({ keyId: asker.keyId, project: context.get("project") }, request.ask);

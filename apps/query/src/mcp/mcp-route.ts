@@ -1,28 +1,19 @@
-import { limits, type ProjectName } from "@millrace/core";
-import type { Principal } from "@millrace/ledger";
+import { limits } from "@millrace/core";
 import { WebStandardStreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js";
 import type { Hono } from "hono";
-import { bodyLimit } from "hono/body-limit";
-import { Refusal } from "../problem.ts";
-import { bodyTooLarge } from "../search-endpoint.ts";
+import { type Env, requireScope } from "../authenticate.ts";
+import { limitBody } from "../request-body.ts";
+import { largeBodyHint } from "../search-endpoint.ts";
 import { createMcpServer, type McpDeps } from "./mcp-server.ts";
-
-type Env = { Variables: { principal: Principal; project: ProjectName } };
 
 /**
  * MCP over streamable HTTP, on an app that has authenticated the request. Without sessions: each request has a server of its own, so that any process may
  * answer any of them, and nothing is kept between them.
  */
 export function addMcpRoute(app: Hono<Env>, deps: McpDeps): void {
-  const limitBody = bodyLimit({
-    maxSize: limits.requestBodyBytesMax,
-    onError: () => {
-      throw bodyTooLarge();
-    },
-  });
-  app.post("/mcp", limitBody, async (context) => {
+  app.post("/mcp", limitBody(limits.requestBodyBytesMax, largeBodyHint), async (context) => {
     const asker = context.get("principal");
-    if (!asker.scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
+    requireScope(asker, "read");
     const request = context.req.raw;
     const server = createMcpServer(asker, context.get("project"), deps);
     const transport = new WebStandardStreamableHTTPServerTransport({ keepAliveMs: limits.streamHeartbeatMs });

@@ -1,11 +1,9 @@
-import { InvalidInputError, limits, type ProjectName } from "@millrace/core";
-import type { Principal } from "@millrace/ledger";
+import { InvalidInputError, limits } from "@millrace/core";
 import type { PriceConfig } from "@millrace/runtime";
 import type { Hono } from "hono";
-import { Refusal } from "../problem.ts";
+import { type Env, requireScope } from "../authenticate.ts";
 import { dayOf, daysBetween, noUsage, type UsageAmounts, type UsageCounters } from "./usage-counters.ts";
 
-type Env = { Variables: { principal: Principal; project: ProjectName } };
 type Json = Readonly<Record<string, unknown>>;
 
 const dayMs = 86_400_000;
@@ -14,9 +12,9 @@ const daysDefault = 30;
 /** `GET /v1/usage?from=2026-11-01&to=2026-11-30`: a project's key sees its project, an admin's all of them, or the one of `X-Millrace-Project`. */
 export function addUsageRoute(app: Hono<Env>, usage: UsageCounters, price: PriceConfig | undefined): void {
   app.get("/v1/usage", async (context) => {
-    const { scopes, project: ofKey } = context.get("principal");
-    if (!scopes.includes("read")) throw new Refusal(403, "key.scope", "The key may not read");
-    const isOfAll = ofKey === undefined && context.req.header("x-millrace-project") === undefined;
+    const principal = context.get("principal");
+    requireScope(principal, "read");
+    const isOfAll = principal.project === undefined && context.req.header("x-millrace-project") === undefined;
     const { to = dayOf(Date.now()), from = dayOf(dayFrom("to", to) - (daysDefault - 1) * dayMs) } = context.req.query();
     const days = (dayFrom("to", to) - dayFrom("from", from)) / dayMs + 1;
     if (days < 1 || days > limits.usageDaysMax)
