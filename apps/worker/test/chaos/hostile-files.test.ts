@@ -123,7 +123,8 @@ test("the worker lives through all of them, and every healthy file among them be
 });
 
 test("control: parsed in the worker itself, one of them stops all others", { timeout: 120_000 }, async () => {
-  const hang = new TextEncoder().encode(`${">".repeat(100_000)} x`);
+  // No known file makes the parser hang for ever; this one takes it the better part of a minute.
+  const hang = new TextEncoder().encode("![[".repeat(2_500_000));
   await ingestFiles([{ name: "control", mediaType: "text/markdown", bytes: hang }]);
   await rig.startWorker({ CHAOS_PARSE_INLINE: "1", MILLRACE_PARSE_TIMEOUT_MS: "2000" }, false);
   await rig.until(20_000, "the hang", async () => (await rig.ledger.countByState(project)).parsing === 1);
