@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { loadConfig } from "@millrace/runtime";
+import { freePort } from "@millrace/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
 /** The examples as the README says to run them, on the whole system, with a key of one project. */
@@ -18,13 +18,13 @@ let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "millrace-examples-"));
-  const port = await freePort();
+  const port = String(await freePort());
   env = {
     ...process.env,
     MILLRACE_HOME: join(folder, "home"),
     MILLRACE_RUNTIME: loadConfig().runtime,
     MILLRACE_PORT: port,
-    MILLRACE_DASHBOARD_PORT: await freePort(),
+    MILLRACE_DASHBOARD_PORT: String(await freePort()),
     MILLRACE_URL: `http://127.0.0.1:${port}`,
   };
   await mkdir(join(folder, "docs"));
@@ -38,15 +38,6 @@ afterAll(async () => {
   await run(process.execPath, [command, "down"], { env });
   await rm(folder, { recursive: true, force: true });
 });
-
-function freePort(): Promise<string> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(String(typeof address === "object" ? address?.port : 0)));
-    });
-  });
-}
 
 const answer = "The moon pulls the water of the oceans. [1]";
 /** Hits with their scores, the answer, its citations. */

@@ -1,4 +1,4 @@
-import { MillraceClient } from "@millrace/client";
+import { type ClientOptions, MillraceClient } from "@millrace/client";
 import type { ProjectName } from "@millrace/core";
 import { type Config, loadOrCreateAdminKey } from "@millrace/runtime";
 import { readRunState } from "@millrace/stack";
@@ -8,10 +8,14 @@ import { startInBackground } from "./background.ts";
  * A client of the query service, which is started where nothing runs.
  * @param project undefined: for what spans all of them
  */
-export async function openQueryService(config: Config, project?: ProjectName): Promise<MillraceClient> {
+export async function openQueryService(
+  config: Config,
+  project?: ProjectName,
+  options: Pick<ClientOptions, "retriesMax"> = {},
+): Promise<MillraceClient> {
   const url = await queryUrl(config);
   const apiKey = await loadOrCreateAdminKey(config.home);
-  return new MillraceClient({ url, apiKey, ...(project === undefined ? {} : { project }) });
+  return new MillraceClient({ url, apiKey, ...options, ...(project === undefined ? {} : { project }) });
 }
 
 /** That of the running installation; else the configured one, where the addresses say that this is none of its own. */

@@ -1,11 +1,10 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadConfig } from "@millrace/runtime";
-import { startRedis } from "@millrace/testing";
+import { freePort, startRedis } from "@millrace/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 /** The built command, as a person uses it: real servers, real processes. */
@@ -313,13 +312,4 @@ async function summaryOf(args: readonly string[]): Promise<Record<string, unknow
 async function workerPid(): Promise<number> {
   const { services } = JSON.parse((await millrace(["status", "--json"])).stdout) as { services: { name: string; pid: number }[] };
   return services.find(({ name }) => name === "worker-1")?.pid ?? 0;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0));
-    });
-  });
 }

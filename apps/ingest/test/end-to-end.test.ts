@@ -1,10 +1,10 @@
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadConfig } from "@millrace/runtime";
+import { freePort } from "@millrace/testing";
 import { PDFDocument, StandardFonts } from "pdf-lib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
@@ -53,15 +53,6 @@ async function post(
   return { status: response.status, body: (await response.json()) as never, type: response.headers.get("content-type") ?? "" };
 }
 
-async function freePort(): Promise<string> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(String(typeof address === "object" ? address?.port : 0)));
-    });
-  });
-}
-
 async function writePdf(path: string, pages: readonly string[]): Promise<void> {
   const pdf = await PDFDocument.create();
   const font = await pdf.embedFont(StandardFonts.Helvetica);
@@ -78,8 +69,8 @@ beforeAll(async () => {
     HOME: folder,
     MILLRACE_HOME: join(folder, "home"),
     MILLRACE_RUNTIME: loadConfig().runtime,
-    MILLRACE_PORT: await freePort(),
-    MILLRACE_DASHBOARD_PORT: await freePort(),
+    MILLRACE_PORT: String(await freePort()),
+    MILLRACE_DASHBOARD_PORT: String(await freePort()),
   };
   await writeFile(
     join(docs, "bees.md"),

@@ -1,11 +1,11 @@
 import { execFile, spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { loadConfig } from "@millrace/runtime";
+import { freePort } from "@millrace/testing";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { getDefaultEnvironment, StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -22,8 +22,8 @@ beforeAll(async () => {
     ...getDefaultEnvironment(),
     MILLRACE_HOME: join(folder, "home"),
     MILLRACE_RUNTIME: loadConfig().runtime,
-    MILLRACE_PORT: await freePort(),
-    MILLRACE_DASHBOARD_PORT: await freePort(),
+    MILLRACE_PORT: String(await freePort()),
+    MILLRACE_DASHBOARD_PORT: String(await freePort()),
   };
   await mkdir(join(folder, "docs"));
   await writeFile(join(folder, "docs", "tides.md"), "# Tides\n\nThe moon pulls the sea, so the tide rises twice a day.\n");
@@ -35,15 +35,6 @@ afterAll(async () => {
   await run(process.execPath, [command, "down"], { env });
   await rm(folder, { recursive: true, force: true });
 });
-
-function freePort(): Promise<string> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(String(typeof address === "object" ? address?.port : 0)));
-    });
-  });
-}
 
 test("a desktop client searches, asks, lists and reads, in its project alone", async () => {
   const client = new Client({ name: "desktop", version: "1" });

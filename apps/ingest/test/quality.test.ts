@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadConfig } from "@millrace/runtime";
+import { freePort } from "@millrace/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 /** The quality of retrieval, as a user measures it: documents ingested by the command, queries and judgements given to `millrace eval`. */
@@ -34,15 +34,6 @@ interface EvaluationJson {
   readonly comparisons: readonly { readonly failed: readonly string[]; readonly worse: number }[];
 }
 
-async function freePort(): Promise<string> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => resolve(String(typeof address === "object" ? address?.port : 0)));
-    });
-  });
-}
-
 async function write(name: string, text: string): Promise<string> {
   await writeFile(join(folder, name), text);
   return name;
@@ -56,8 +47,8 @@ beforeAll(async () => {
     NO_COLOR: "1",
     MILLRACE_HOME: join(folder, "home"),
     MILLRACE_RUNTIME: loadConfig().runtime,
-    MILLRACE_PORT: await freePort(),
-    MILLRACE_DASHBOARD_PORT: await freePort(),
+    MILLRACE_PORT: String(await freePort()),
+    MILLRACE_DASHBOARD_PORT: String(await freePort()),
   };
 });
 

@@ -1,5 +1,6 @@
 import {
   chunkIdsOf,
+  dot,
   errorMessage,
   type ProjectName,
   type RowVector,
@@ -122,13 +123,6 @@ export class RecallSampler {
 /** What a row's score must exceed to belong before the last of so many hits. */
 function bar(hits: readonly StoredHit[], depth: number): number {
   return (hits[depth - 1]?.score ?? Number.POSITIVE_INFINITY) + scoreTolerance;
-}
-
-/** Cosine similarity of unit vectors. */
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let index = 0; index < a.length; index++) sum += (a[index] ?? 0) * (b[index] ?? 0);
-  return sum;
 }
 
 /** Fisher and Yates. */

@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
-import { type AddressInfo, createServer as createSocketServer } from "node:net";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -11,7 +11,7 @@ import { chunkIdOf, documentIdOf, HashEmbedder, parseProjectName } from "@millra
 import { embeddingSpaceOf } from "@millrace/embedding";
 import { Ledger } from "@millrace/ledger";
 import { connectRedis, loadConfig } from "@millrace/runtime";
-import { llmChunk, type ScriptedLlm, startMilvusLite, startRedis, startScriptedLlm, type TestServer } from "@millrace/testing";
+import { freePort, llmChunk, type ScriptedLlm, startMilvusLite, startRedis, startScriptedLlm, type TestServer } from "@millrace/testing";
 import { MilvusVectorStore } from "@millrace/vector-store";
 import { afterAll, beforeAll, expect, test } from "vitest";
 
@@ -27,14 +27,6 @@ let embeddings: Server;
 /** Texts that were embedded. */
 const embedded: string[] = [];
 let key: string;
-
-async function freePort(): Promise<number> {
-  const server = createSocketServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 beforeAll(async () => {
   const embedder = new HashEmbedder({ dimension: 64 });

@@ -1,3 +1,5 @@
+import { dot } from "./dot.ts";
+
 export interface Candidate {
   /** On any scale: it is compared among the candidates only. */
   readonly score: number;
@@ -37,16 +39,13 @@ export function diversify(candidates: readonly Candidate[], diversity: number, c
     left.delete(best);
     const vector = candidates[best]?.vector;
     for (const index of left) {
-      const cosine = dot(vector, candidates[index]?.vector);
+      const cosine = cosineOf(vector, candidates[index]?.vector);
       similarity[index] = taken.length === 1 ? cosine : Math.max(similarity[index] ?? 0, cosine);
     }
   }
   return taken;
 }
 
-function dot(a: Float32Array | undefined, b: Float32Array | undefined): number {
-  if (a === undefined || b === undefined) return 0;
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += (a[i] ?? 0) * (b[i] ?? 0);
-  return sum;
+function cosineOf(a: Float32Array | undefined, b: Float32Array | undefined): number {
+  return a === undefined || b === undefined ? 0 : dot(a, b);
 }

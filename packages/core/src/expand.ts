@@ -74,7 +74,7 @@ function contextOf(hit: StoredHit, version: ReadonlyMap<number, StoredChunk>, ex
   const after = walk(1);
   const chunks = [...before.chunks.reverse(), hit, ...after.chunks];
   return {
-    text: mergeTexts(chunks),
+    text: mergeTexts(chunks, lineEnds),
     span: { start: chunks[0]?.span.start ?? hit.span.start, end: chunks.at(-1)?.span.end ?? hit.span.end },
     firstOrdinal: chunks[0]?.ordinal ?? hit.ordinal,
     lastOrdinal: chunks.at(-1)?.ordinal ?? hit.ordinal,
@@ -87,16 +87,24 @@ function isInSection(headings: readonly string[], path: readonly string[]): bool
   return path.length === 0 ? headings.length === 0 : path.every((heading, index) => headings[index] === heading);
 }
 
+/** As many line ends as there were characters: the text is as long as its span. */
+function lineEnds(characters: number): string {
+  return "\n".repeat(characters);
+}
+
 /**
- * One text of chunks that follow each other. What two of them share stands once; between them there is nothing but white space, whose kind is not stored:
- * it becomes line ends, as many as there were characters.
+ * One text of chunks that follow each other. What two of them share stands once; between them there is nothing but white space, whose kind is not stored.
+ * @param between what stands for so many characters of it
  */
-function mergeTexts(chunks: readonly { readonly text: string; readonly span: Span }[]): string {
+export function mergeTexts(
+  chunks: readonly { readonly text: string; readonly span: Span }[],
+  between: (characters: number) => string,
+): string {
   let text = "";
   let end = chunks[0]?.span.start ?? 0;
   for (const { text: next, span } of chunks) {
     if (span.end <= end) continue;
-    text += span.start > end ? "\n".repeat(span.start - end) + next : next.slice(end - span.start);
+    text += span.start > end ? between(span.start - end) + next : next.slice(end - span.start);
     end = span.end;
   }
   return text;

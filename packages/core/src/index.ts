@@ -3,7 +3,7 @@ export type { Answer, AskEvent, AskStep, SourceSummary } from "./ask/answer.ts";
 export type { Citation } from "./ask/answer-filter.ts";
 export { type AskDeps, type Asked, type AskRequest, ask, parseAskRequest, parseSessionId } from "./ask/ask.ts";
 export type { AnswerKeeper, CacheResult, EarlierQuestion, StoredAnswer } from "./ask/cached-answer.ts";
-export type { Generation, GenerationRequest, LanguageModel, Usage } from "./ask/language-model.ts";
+export { type Generation, type GenerationRequest, type LanguageModel, noTokens, type Usage } from "./ask/language-model.ts";
 export type { ChatMessage } from "./ask/prompt.ts";
 export { differencesOf } from "./ask/same-question.ts";
 export type { AnswerSource } from "./ask/source.ts";
@@ -13,6 +13,7 @@ export { bm25Parameters } from "./bm25.ts";
 export { normaliseQuery, searchCacheKey } from "./cache-key.ts";
 export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
 export type { Block, BlockKind, Chunk, ChunkRecord, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
+export { dot } from "./dot.ts";
 export { type SpaceIdentity, sameSpace, spaceMismatch } from "./embedding-space.ts";
 export {
   ConfigError,
@@ -24,7 +25,7 @@ export {
   MillraceError,
   type MillraceErrorOptions,
 } from "./errors.ts";
-export type { HitContext } from "./expand.ts";
+export { type HitContext, mergeTexts } from "./expand.ts";
 export { type Filter, type FilterableChunk, type FilterValue, matchesFilter, parseFilter } from "./filter.ts";
 export { chunkIdOf, chunkIdsOf, contentHashOf, documentIdOf, pipelineFingerprintOf } from "./identity.ts";
 export { limits } from "./limits.ts";

@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { DependencyError } from "@millrace/core";
+import { DependencyError, dot } from "@millrace/core";
 import { ConsistencyLevelEnum, DataType, type MilvusClient } from "@zilliz/milvus2-sdk-node";
 import { type IndexSettings, searchParametersOf, tunedLimit } from "./index-settings.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress } from "./milvus-client.ts";
@@ -171,10 +171,6 @@ function share(right: readonly number[], found: readonly number[], k: number): n
 
 /** Indexes of the k vectors with the greatest dot product, greatest first. */
 function nearest(query: Float32Array, vectors: readonly Float32Array[], k: number): number[] {
-  const scores = Float64Array.from(vectors, (vector) => {
-    let sum = 0;
-    for (let index = 0; index < vector.length; index++) sum += (vector[index] ?? 0) * (query[index] ?? 0);
-    return sum;
-  });
+  const scores = Float64Array.from(vectors, (vector) => dot(vector, query));
   return [...vectors.keys()].sort((a, b) => (scores[b] ?? 0) - (scores[a] ?? 0)).slice(0, k);
 }

@@ -1,14 +1,13 @@
 import { readFile, writeFile } from "node:fs/promises";
-import { setTimeout } from "node:timers/promises";
 import type { SearchRequest } from "@millrace/client";
-import { errorMessage, InvalidInputError, isMillraceError, parseProjectName, type SearchMode, searchModes } from "@millrace/core";
-import { loadConfig } from "@millrace/runtime";
+import { errorMessage, InvalidInputError, type ProjectName, parseProjectName, type SearchMode, searchModes } from "@millrace/core";
+import { type Config, loadConfig } from "@millrace/runtime";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { listDocuments } from "../document-lookup.ts";
 import { type Comparison, compare, parseBaseline } from "../evaluation/baseline.ts";
 import { type Evaluation, evaluate, judgedIds, ratedQueries, type SearchResult } from "../evaluation/evaluate.ts";
 import { measures, type Quality } from "../evaluation/metrics.ts";
-import { parseJudgements, parseQueries } from "../evaluation/test-collection.ts";
+import { type Judgements, parseJudgements, parseQueries } from "../evaluation/test-collection.ts";
 import { openQueryService } from "../query-service.ts";
 import { openSession } from "../session.ts";
 import { note, print, printJson, table } from "../terminal.ts";
@@ -27,6 +26,8 @@ interface EvalOptions {
   readonly json: boolean;
 }
 
+/** Thousands of queries are not lost because one of them met a busy service. */
+const retriesMax = 6;
 /** As deep as the deepest measure looks. */
 const rankingDepth = 100;
 
@@ -73,7 +74,7 @@ async function runEval(options: EvalOptions): Promise<number> {
     throw new InvalidInputError("eval.run", "--run holds the rankings of one mode only");
 
   const config = loadConfig();
-  const client = await openQueryService(config, project);
+  const client = await openQueryService(config, project, { retriesMax });
   const ids = await liveIds(config, project, judgements);
   if (ids.size === 0) {
     throw new InvalidInputError("eval.no_documents", `Project ${project} has no document that the judgements name`, {
@@ -82,7 +83,7 @@ async function runEval(options: EvalOptions): Promise<number> {
   }
   const ask = async (query: string, mode: SearchMode): Promise<SearchResult> => {
     const request: SearchRequest = { group_by: "document", ...options.search, query, mode, top_k: rankingDepth };
-    const reply = await patiently(() => client.search(request));
+    const reply = await client.search(request);
     return { documents: reply.data, tookMs: reply.took_ms, cached: reply.cache === "hit" };
   };
 
@@ -109,23 +110,7 @@ async function runEval(options: EvalOptions): Promise<number> {
   return comparisons.some(({ failed }) => failed.length > 0) ? 1 : 0;
 }
 
-/** Thousands of queries are not lost because one of them met a busy service. */
-async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  for (let triesLeft = 5; ; triesLeft--) {
-    try {
-      return await call();
-    } catch (error) {
-      if (triesLeft === 1 || !isMillraceError(error) || !error.retryable) throw error;
-      await setTimeout(1_000);
-    }
-  }
-}
-
-async function liveIds(
-  config: ReturnType<typeof loadConfig>,
-  project: ReturnType<typeof parseProjectName>,
-  judgements: ReturnType<typeof parseJudgements>,
-): Promise<ReadonlyMap<string, string>> {
+async function liveIds(config: Config, project: ProjectName, judgements: Judgements): Promise<ReadonlyMap<string, string>> {
   const session = await openSession(config);
   try {
     const sources: string[] = [];

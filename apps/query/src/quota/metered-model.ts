@@ -1,4 +1,4 @@
-import { estimateTokens, type Generation, type GenerationRequest, type LanguageModel, type Usage } from "@millrace/core";
+import { estimateTokens, type Generation, type GenerationRequest, type LanguageModel, noTokens, type Usage } from "@millrace/core";
 
 /** Claims tokens before they are used; what it returns is told how many were. */
 type ClaimTokens = (tokens: number) => Promise<(used: number) => Promise<void>>;
@@ -25,7 +25,7 @@ export class MeteredModel implements LanguageModel {
   async generate(request: GenerationRequest, signal: AbortSignal): Promise<Generation> {
     const promptTokens = request.messages.reduce((sum, { content }) => sum + estimateTokens(content), 0);
     const settle = await this.#claim(promptTokens + request.tokensMax);
-    let usage = { promptTokens: 0, completionTokens: 0 };
+    let usage: Usage = noTokens;
     let chars = 0;
     const onDelta = (text: string): void => {
       chars += text.length;

@@ -4,7 +4,7 @@ import type { EmbedPurpose } from "../ports.ts";
 import type { SearchRequest } from "../search-request.ts";
 import { AnswerFilter, type Citation, type FilteredText } from "./answer-filter.ts";
 import { extractAnswer } from "./extractive.ts";
-import type { LanguageModel, Usage } from "./language-model.ts";
+import { type LanguageModel, noTokens, type Usage } from "./language-model.ts";
 import { buildPrompt, type ChatMessage } from "./prompt.ts";
 import type { AnswerSource } from "./source.ts";
 
@@ -130,7 +130,7 @@ async function extractive(
     reason: answer.citations.length === 0 ? "nothing_found" : reason,
     truncated: false,
     model: undefined,
-    usage: { promptTokens: 0, completionTokens: 0 },
+    usage: noTokens,
     clean: true,
   };
 }

@@ -6,7 +6,7 @@ import { parseSearchRequest, type SearchRequest } from "../search-request.ts";
 import { type AskEvent, answerFrom, type Question } from "./answer.ts";
 import { type AnswerKeeper, type CachedAnswer, type CachedAnswerDeps, cachedAnswer } from "./cached-answer.ts";
 import { boundConversation, conversationTokensMax } from "./conversation.ts";
-import type { LanguageModel, Usage } from "./language-model.ts";
+import { type LanguageModel, noTokens, type Usage } from "./language-model.ts";
 import type { ChatMessage } from "./prompt.ts";
 import { selectSources, sourceTokensMax } from "./source.ts";
 import { standaloneQuestion, type Turn } from "./standalone.ts";
@@ -69,7 +69,7 @@ async function newAnswer(question: Question, deps: AskDeps, emit: (event: AskEve
   const hits = await deps.step("retrieve", () => deps.retrieve(search, signal));
   const sources = selectSources(hits, sourceTokensMax(search.query, conversation, deps.model));
   const answer = await answerFrom(question, sources, deps, emit, signal);
-  return { answer, cache: "miss", saved: { promptTokens: 0, completionTokens: 0 } };
+  return { answer, cache: "miss", saved: noTokens };
 }
 
 function sum(a: Usage, b: Usage): Usage {

@@ -1,4 +1,5 @@
 import { type AnswerSetting, answerKey, answerPartition, evidenceKey } from "../cache-key.ts";
+import { dot } from "../dot.ts";
 import { isMillraceError } from "../errors.ts";
 import type { StoredHit } from "../ports.ts";
 import type { ProjectName } from "../project.ts";
@@ -13,7 +14,7 @@ import {
   type SourceSummary,
   withoutText,
 } from "./answer.ts";
-import type { LanguageModel, Usage } from "./language-model.ts";
+import { type LanguageModel, noTokens, type Usage } from "./language-model.ts";
 import { promptVersion } from "./prompt.ts";
 import { differencesOf } from "./same-question.ts";
 import { type AnswerSource, evidenceOf, selectSources, sourceTokensMax } from "./source.ts";
@@ -83,8 +84,6 @@ interface Made {
   readonly stored: StoredAnswer;
   readonly cache: CacheResult;
 }
-
-const nothing: Usage = { promptTokens: 0, completionTokens: 0 };
 
 /**
  * An answer that was given before, to this question or to one that says the same in another way, as long as it would be made from the same evidence now; else a
@@ -206,11 +205,6 @@ async function similarBefore(
   return { vector };
 }
 
-/** Cosine similarity: vectors are of unit length. */
-function dot(a: Float32Array, b: Float32Array): number {
-  return a.reduce((sum, value, index) => sum + value * (b[index] ?? 0), 0);
-}
-
 /** Whole, by a model, and nothing was wrong with it. */
 function mayBeKept({ mode, truncated, clean }: Answer): boolean {
   return mode === "generated" && !truncated && clean;
@@ -221,5 +215,5 @@ function documentsOf(sources: readonly AnswerSource[]): [string, string][] {
 }
 
 function given({ stored: { answer }, cache }: Made): CachedAnswer {
-  return cache === "miss" ? { answer, cache, saved: nothing } : { answer: { ...answer, usage: nothing }, cache, saved: answer.usage };
+  return cache === "miss" ? { answer, cache, saved: noTokens } : { answer: { ...answer, usage: noTokens }, cache, saved: answer.usage };
 }

@@ -1,3 +1,4 @@
+import { dot } from "../dot.ts";
 import type { EmbedPurpose } from "../ports.ts";
 import { citationOf, type FilteredText } from "./answer-filter.ts";
 import { LinkPolicy } from "./links.ts";
@@ -36,14 +37,14 @@ export async function extractAnswer(question: string, sources: readonly AnswerSo
       .map((sentence, position) => ({ source, sentence, position })),
   );
   const texts = sentences.map(({ sentence }) => sentence);
-  const [[asked], vectors] = await Promise.all([embed([question], "query"), embed(texts, "document")]);
+  const [[asked = new Float32Array()], vectors] = await Promise.all([embed([question], "query"), embed(texts, "document")]);
   const words = new Set(contentWords(question));
   const candidates = sentences.map((each, index): Candidate => {
     const own = contentWords(each.sentence);
     const shared = new Set(own.filter((word) => words.has(word))).size / Math.max(1, words.size);
     // A heading repeats the question's words and answers nothing.
     const weight = own.length < 4 || /^#/.test(each.sentence) ? 0.5 : 1;
-    const relevance = dot(asked, vectors[index]) + shared;
+    const relevance = dot(asked, vectors[index] ?? new Float32Array()) + shared;
     return { ...each, relevance, score: weight * relevance };
   });
   const ranked = candidates.filter(({ relevance }) => relevance >= relevanceMin).sort((a, b) => b.score - a.score);
@@ -62,10 +63,4 @@ export async function extractAnswer(question: string, sources: readonly AnswerSo
 function withoutRepeats(candidates: readonly Candidate[]): Candidate[] {
   const seen = new Set<string>();
   return candidates.filter(({ sentence }) => !seen.has(sentence) && seen.add(sentence));
-}
-
-function dot(a: Float32Array | undefined, b: Float32Array | undefined): number {
-  let sum = 0;
-  for (let index = 0; index < (a?.length ?? 0); index++) sum += (a?.[index] ?? 0) * (b?.[index] ?? 0);
-  return sum;
 }

@@ -19,6 +19,8 @@ export interface Usage {
   readonly completionTokens: number;
 }
 
+export const noTokens: Usage = { promptTokens: 0, completionTokens: 0 };
+
 /** A chat model behind the network. */
 export interface LanguageModel {
   /** Of everything that decides what it answers: server, models, window. */

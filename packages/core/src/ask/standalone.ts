@@ -1,6 +1,6 @@
 import { isMillraceError } from "../errors.ts";
 import { limits } from "../limits.ts";
-import type { GenerationRequest, LanguageModel, Usage } from "./language-model.ts";
+import { type GenerationRequest, type LanguageModel, noTokens, type Usage } from "./language-model.ts";
 import { LinkPolicy } from "./links.ts";
 import { contentWords } from "./sentences.ts";
 import { estimateTokens } from "./tokens.ts";
@@ -19,8 +19,6 @@ export interface StandaloneQuestion {
   readonly usage: Usage;
 }
 
-const nothingUsed: Usage = { promptTokens: 0, completionTokens: 0 };
-
 /**
  * A question that can be understood without the conversation before it. The model rewrites it where there is one; without, or where it fails, the question
  * gets the previous one's words if it seems to refer to something.
@@ -34,8 +32,8 @@ export async function standaloneQuestion(
   nonce: string,
   signal: AbortSignal,
 ): Promise<StandaloneQuestion> {
-  if (turns.length === 0) return { question, usage: nothingUsed };
-  const guessed = { question: withPreviousWords(question, turns.at(-1)?.question ?? ""), usage: nothingUsed };
+  if (turns.length === 0) return { question, usage: noTokens };
+  const guessed = { question: withPreviousWords(question, turns.at(-1)?.question ?? ""), usage: noTokens };
   if (model === undefined) return guessed;
   let text = "";
   const known = lastTurns(turns, Math.min(limits.sessionTokensMax, Math.floor(model.contextTokensMax / 2)));
