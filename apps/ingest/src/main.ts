@@ -49,7 +49,7 @@ function report(error: unknown): number {
   note(`millrace: ${errorMessage(error).split("\n").map(printable).join("\n  ")}${known === undefined ? "" : ` [${known.code}]`}`);
   if (known?.hint !== undefined) note(printable(known.hint));
   if (wantsStack() && error instanceof Error) note(String(error.stack));
-  const isWrongUse = error instanceof ApiError ? [400, 404, 413, 415, 422].includes(error.status) : error instanceof InvalidInputError;
+  const isWrongUse = error instanceof ApiError ? [400, 404, 409, 413, 415, 422].includes(error.status) : error instanceof InvalidInputError;
   return isWrongUse || error instanceof ConfigError ? 2 : 1;
 }
 
