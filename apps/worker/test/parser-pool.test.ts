@@ -34,6 +34,31 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
+describe("a pool that grows when a request has waited", () => {
+  const entry = new URL("./probe-process.mjs", import.meta.url);
+  const read = (pool: ChildPool): Promise<unknown> => pool.request({ attempt: "read", path: secret }, { signal, timeoutMs });
+  const hang = (pool: ChildPool): void => void pool.request({ attempt: "hang" }, { signal, timeoutMs }).catch(() => undefined);
+
+  test("starts no process for one that has only just come", async () => {
+    const pool = new ChildPool({ entry, size: 2, growAfterMs: 600_000 });
+    await read(pool);
+    hang(pool);
+    const waiting = read(pool).catch((error: unknown) => error);
+    expect(pool.pids()).toHaveLength(1);
+    await pool.close();
+    expect(await waiting).toMatchObject({ code: "child.closed" });
+  });
+
+  test("does not leave it behind a slow one", async () => {
+    const pool = new ChildPool({ entry, size: 2, growAfterMs: 20 });
+    await read(pool);
+    hang(pool);
+    expect(await read(pool)).toBe("secret");
+    expect(pool.pids()).toHaveLength(2);
+    await pool.close();
+  });
+});
+
 describe("a parser process", () => {
   const entry = new URL("./probe-process.mjs", import.meta.url);
   const confinement = { readable: ["apps", "packages", "node_modules"].map((name) => join(root, name)) };

@@ -23,6 +23,7 @@ const attempts = {
   run: () => execFileSync("/bin/true").length,
   /** Untouched, so that it is in no resident memory: looking from outside would not see it. */
   memory: ({ bytes }) => Buffer.alloc(bytes).length,
+  hang: () => new Promise(() => undefined),
 };
 
 serveChildRequests(async (request, input) => {
