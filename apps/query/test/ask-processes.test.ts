@@ -111,10 +111,11 @@ async function ask(url: string, question: string, stream = false): Promise<strin
   for (let tries = 1; ; tries++) {
     const response = await fetch(`${url}/v1/ask`, { method: "POST", headers, body: JSON.stringify({ question, stream }) });
     const text = await response.text();
-    const retryAfter = response.headers.get("retry-after");
-    if (response.status !== 503 || retryAfter === null || tries === 5) return text;
+    // A stream has begun before it is known: there the status is told as an event, which has no place for the time.
+    const status = text.startsWith('event: error\ndata: {"status":503') ? 503 : response.status;
+    if (status !== 503 || tries === 5) return text;
     sentBack++;
-    await delay(Number(retryAfter) * 1_000);
+    await delay(Number(response.headers.get("retry-after") ?? 2) * 1_000);
   }
 }
 
