@@ -365,7 +365,12 @@ describe("a client that leaves", () => {
       await Promise.all(leaving);
     }
     await vi.waitFor(() => expect(llm.open).toBe(0), 2_000);
-    const kept = await redis.keys("*");
+    // Locks are given back after the reply.
+    const kept = await vi.waitFor(async () => {
+      const keys = await redis.keys("*");
+      expect(keys.filter((key) => key.endsWith(":flight"))).toEqual([]);
+      return keys;
+    }, 2_000);
     expect(kept.length).toBeGreaterThanOrEqual(times / 20);
     for (const key of kept) {
       expect(JSON.parse((await redis.get(key)) ?? "{}")).toMatchObject({ answer: { answer: whole, truncated: false } });

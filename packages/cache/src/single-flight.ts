@@ -111,7 +111,8 @@ export class SingleFlight {
           return { value: await flight.compute(signal), role: "led" };
         } finally {
           clearInterval(renewal);
-          if (taken === "OK") void redis.attempt((each) => each.eval(releaseScript, 1, lock, token));
+          // Also where no reply came in time: the lock may be ours all the same.
+          void redis.attempt((each) => each.eval(releaseScript, 1, lock, token));
         }
       }
       waited = true;

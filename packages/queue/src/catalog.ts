@@ -46,5 +46,8 @@ export const queueNames: readonly QueueName[] = ["documents", "maintenance"];
 /** What a worker receives, after validation. */
 export type JobData<Name extends QueueName> = z.output<(typeof catalog)[Name]["schema"]>;
 
-/** Seconds that a worker may be silent before its jobs are given to another, and how often that is looked for. */
-export const stallSettings = { lockDuration: 10_000, stalledInterval: 3_000, maxStalledCount: 1_000_000 } as const;
+/**
+ * Milliseconds that a worker may be silent before its jobs are given to another, and how often that is looked for. Their sum is how long a job
+ * stands still that was given to a worker which died, or never heard of it since its connection broke.
+ */
+export const stallSettings = { lockDuration: 6_000, stalledInterval: 2_000, maxStalledCount: 1_000_000 } as const;

@@ -2,7 +2,9 @@ import { once } from "node:events";
 import { parseProjectName } from "@millrace/core";
 import { connectRedis, createLogger } from "@millrace/runtime";
 import { type FaultProxy, startFaultProxy, startRedis, type TestRedis } from "@millrace/testing";
+import { Worker } from "bullmq";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { queuePrefix, stallSettings } from "../src/catalog.ts";
 import { Consumer, type DocumentJob, Producer } from "../src/index.ts";
 
 const project = parseProjectName("watched");
@@ -52,6 +54,36 @@ test("a worker that has stopped consuming, though its connection looks well, is 
   expect(consumer.replacements).toBe(1);
   await take(3);
   await consumer.close(1_000);
+  await producer.close();
+  connection.disconnect();
+});
+
+test("a job given to a worker that never heard of it is worked on within 10 s", { timeout: 20_000 }, async () => {
+  const connection = connectRedis(redis.url, "queue", () => undefined);
+  const producer = new Producer(connection);
+  const lost = new Worker("documents", null, {
+    connection: connectRedis(redis.url, "worker", () => undefined),
+    prefix: queuePrefix,
+    ...stallSettings,
+  });
+  await producer.addDocuments(project, [job(4)], "bulk");
+  expect(await lost.getNextJob("a token that nobody renews")).toBeDefined();
+  const startedAt = performance.now();
+  const handled = new EventTarget();
+  const consumer = new Consumer({
+    name: "documents",
+    connect: () => connectRedis(redis.url, "worker", () => undefined),
+    producer,
+    concurrency: 1,
+    logger: createLogger("test", "silent"),
+    handle: async ({ documentId }) => void handled.dispatchEvent(new Event(documentId)),
+  });
+  const taken = once(handled, job(4).documentId);
+  consumer.start();
+  await taken;
+  expect(performance.now() - startedAt).toBeLessThan(10_000);
+  await consumer.close(1_000);
+  await lost.close(true);
   await producer.close();
   connection.disconnect();
 });
