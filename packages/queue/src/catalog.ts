@@ -2,7 +2,7 @@ import { parseProjectName } from "@millrace/core";
 import { z } from "zod";
 
 /**
- * Every queue with the shape of its jobs and how they are retried and kept; producer and worker both read it. A job is a reference of some
+ * Every queue with the shape of its jobs and how they are kept; producer and worker both read it. A job is a reference of some
  * hundred bytes: the ledger has the facts, the blob store the bytes. Correctness never rests on a job's id, attempts or retention.
  *
  * How often and when a job is tried again is the handler's to decide (`RetryLater`), which asks the ledger: BullMQ's own `attempts` only must not
@@ -22,23 +22,19 @@ export const catalog = {
       /** W3C trace context of the request that caused it. */
       traceparent: z.string().optional(),
     }),
-    options: {
-      attempts: 1_000_000,
-      backoff: { type: "asked" },
-      removeOnComplete: { age: 3_600, count: 1_000 },
-      removeOnFail: { age: 7 * 86_400, count: 10_000 },
-    },
+    kept: { removeOnComplete: { age: 3_600, count: 1_000 }, removeOnFail: { age: 7 * 86_400, count: 10_000 } },
   },
   maintenance: {
     schema: z.object({ version: z.literal(1), task: z.enum(["collect"]), project }),
-    options: {
-      attempts: 1_000_000,
-      backoff: { type: "asked" },
-      removeOnComplete: { age: 3_600, count: 100 },
-      removeOnFail: { age: 7 * 86_400, count: 1_000 },
-    },
+    kept: { removeOnComplete: { age: 3_600, count: 100 }, removeOnFail: { age: 7 * 86_400, count: 1_000 } },
   },
 } as const;
+
+/** Stored with every job that waits, so it is short: what becomes of ended jobs is the worker's to say. */
+export const jobOptions = { attempts: 1_000_000, backoff: { type: "asked" } } as const;
+
+/** Events kept in Redis. Nothing of ours reads them: what happened to a document stands in the ledger. */
+export const eventsMax = 1_000;
 
 export type QueueName = keyof typeof catalog;
 export const queueNames: readonly QueueName[] = ["documents", "maintenance"];

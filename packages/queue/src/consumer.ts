@@ -81,6 +81,7 @@ export class Consumer<Name extends QueueName> {
       autorun: false,
       drainDelay: 2,
       settings: { backoffStrategy: (_attempt, _type, error) => (error instanceof RetryLater ? error.delayMs : retryDelayMs) },
+      ...catalog[name].kept,
       ...stallSettings,
     });
     worker.on("error", (error) => logger.warn({ err: error, queue: name }, "queue.error"));

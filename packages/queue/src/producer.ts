@@ -1,7 +1,7 @@
 import { DependencyError, errorMessage, type ProjectName } from "@millrace/core";
 import { type Job, Queue } from "bullmq";
 import type { Redis } from "ioredis";
-import { catalog, type JobData, type QueueName, queueNames, queuePrefix } from "./catalog.ts";
+import { catalog, eventsMax, type JobData, jobOptions, type QueueName, queueNames, queuePrefix } from "./catalog.ts";
 import { fairPriorities, type Urgency } from "./fair-order.ts";
 
 export interface QueueCounts {
@@ -24,7 +24,10 @@ export class Producer {
   constructor(connection: Redis) {
     this.#connection = connection;
     this.#queues = new Map(
-      queueNames.map((name) => [name, new Queue(name, { connection, prefix: queuePrefix, defaultJobOptions: catalog[name].options })]),
+      queueNames.map((name) => [
+        name,
+        new Queue(name, { connection, prefix: queuePrefix, defaultJobOptions: jobOptions, streams: { events: { maxLen: eventsMax } } }),
+      ]),
     );
     // Errors of the connection are its owner's to report; without a listener they would end the process.
     for (const queue of this.#queues.values()) queue.on("error", () => undefined);
