@@ -5,6 +5,7 @@
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { measureBeside } from "./growth/beside.mjs";
 import { measurePipeline } from "./growth/pipeline.mjs";
 import { exponents, growthMarkdown, readmeTable } from "./growth/report.mjs";
 import { measureStore } from "./growth/synthetic.mjs";
@@ -45,6 +46,7 @@ export async function run(args) {
   } finally {
     await installation.close();
   }
+  result.beside = await measureBeside(values.quick ? 60 : 2_000, values.quick ? 2 : 20, seed);
   result.synthetic = await measureStore(sizes(values.synthetic, values.quick ? "500,1000" : "1000,10000,50000,200000"), seed);
   report(result, values.quick);
 }

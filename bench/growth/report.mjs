@@ -21,13 +21,15 @@ export function exponents({ pipeline, synthetic }) {
 const percentPerTenfold = (exponent) => (10 ** exponent - 1) * 100;
 
 export function growthMarkdown(result) {
-  const { machine, seed, waiting, pipeline, synthetic, exponents: e } = result;
+  const { machine, seed, waiting, pipeline, beside, synthetic, exponents: e } = result;
   const memoryGrowth = percentPerTenfold(e.ourMemory);
   const share = queueShare(pipeline.at(-1)) * 100;
   const bars = [
     ["our memory per tenfold of chunks, %", `≤ ${flatPercent}`, figure(memoryGrowth), memoryGrowth <= flatPercent],
     ["queue Redis per waiting document, bytes", "≤ 2,048", count(waiting.bytesPerDocument), waiting.bytesPerDocument <= 2_048],
     ["both Redis, share of processor time, %", "≤ 1", figure(share), share <= 1],
+    ["searches beside a full-speed ingest, p95 ÷ idle p95", "≤ 2", figure(beside.p95Ratio), beside.p95Ratio <= 2],
+    ["event-loop delay of the worker meanwhile, p99, ms", "≤ 50", figure(beside.workerDelayP99Ms), beside.workerDelayP99Ms <= 50],
   ];
   return [
     `# Growth\n\n${conditionsLine(machine)}; seed ${seed}.`,
@@ -42,6 +44,7 @@ export function growthMarkdown(result) {
       bars.map(([name, bar, value, met]) => [name, bar, value, met ? "yes" : "no"]),
     )}`,
     `${waiting.documents} documents waited; ${figure(waiting.enqueuedPerSecond)} documents/s were enqueued.`,
+    besideLine(beside),
   ].join("\n\n");
 }
 
@@ -71,6 +74,11 @@ function syntheticTable(rows) {
       `${figure(row.searchMs.p95)} ms`,
     ]),
   );
+}
+
+function besideLine({ idle, busy, searches, searchesPerSecond, chunksPerSecond }) {
+  const of = ({ p50, p95 }) => `${figure(p50)} ms (median), ${figure(p95)} ms (95th percentile)`;
+  return `New questions, ${searchesPerSecond} a second: ${of(idle)} on an idle machine, ${of(busy)} beside an ingest of ${figure(chunksPerSecond)} chunks/s; ${searches.join(" and ")} searches.`;
 }
 
 function queueShare({ cpuSeconds }) {

@@ -2,7 +2,7 @@ import { startRedis, type TestRedis } from "@millrace/testing";
 import { MilvusClient } from "@zilliz/milvus2-sdk-node";
 import { Redis } from "ioredis";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { LiteFlush } from "../src/lite-flush.ts";
+import { flushBytes, LiteFlush } from "../src/lite-flush.ts";
 import { openLane } from "../src/writer-lane.ts";
 
 const keys = { flushing: "{t}:c:flushing", flushes: "{t}:c:flushes", unflushed: "{t}:c:unflushed" };
@@ -54,16 +54,16 @@ describe("LiteFlush", () => {
   });
 
   it("takes its mark away when the flush failed for good", async () => {
-    await open().wrote(100 * 1024 * 1024);
+    await open().wrote(flushBytes);
     expect(await redis.mget(keys.flushing, keys.flushes, keys.unflushed)).toEqual([null, "1", "0"]);
   });
 
   it("counts what several writers wrote", async () => {
     const [one, other] = [open(), open()];
-    await one.wrote(5 * 1024 * 1024);
-    await other.wrote(2 * 1024 * 1024);
+    await one.wrote(flushBytes * 0.625);
+    await other.wrote(flushBytes * 0.25);
     expect(await redis.get(keys.flushes)).toBeNull();
-    await one.wrote(1024 * 1024);
+    await one.wrote(flushBytes * 0.125);
     expect(await redis.get(keys.flushes)).toBe("1");
     await other.close();
   });
