@@ -103,6 +103,19 @@ describe("an answer is given again", () => {
   });
 });
 
+it("an answer of a fallback model is given again only briefly, so that the preferred one is asked soon after it is back", async () => {
+  languageModel = servedModel(llm, ["first", "second"]);
+  await start();
+  llm.play(refuses(400), dance);
+  expect(await client.ask(question)).toMatchObject({ cache: "miss", model: "second" });
+  expect(await client.ask(question)).toMatchObject({ cache: "hit", model: "second" });
+  const [key = ""] = await answerKeys();
+  expect(await service.cacheRedis.ttl(key)).toBeLessThanOrEqual(limits.provisionalAnswerTtlSeconds);
+  await service.cacheRedis.pexpire(key, 0);
+  expect(await client.ask(question)).toMatchObject({ cache: "miss", model: "first" });
+  expect(await service.cacheRedis.ttl(key)).toBeGreaterThan(limits.provisionalAnswerTtlSeconds);
+});
+
 describe("a question in other words", () => {
   const asked = "How do bees tell where the flowers are?";
   /** The vectors of these tests know words only: any two questions with a word in common are near. */

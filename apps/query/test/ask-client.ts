@@ -50,9 +50,9 @@ export const spoken = (events: readonly Event[]): string =>
   events.map(({ event, data }) => (event === "delta" ? String(data["text"]) : "")).join("");
 
 /** The product's own client of the scripted server; a patient one. */
-export function servedModel(llm: ScriptedLlm): ServedLanguageModel {
+export function servedModel(llm: ScriptedLlm, models: readonly string[] = ["first"]): ServedLanguageModel {
   return new ServedLanguageModel({
-    ...{ baseUrl: llm.baseUrl, apiKey: "secret", models: ["first"], contextTokensMax: 8_192, answerTokensMax: 256 },
+    ...{ baseUrl: llm.baseUrl, apiKey: "secret", models, contextTokensMax: 8_192, answerTokensMax: 256 },
     ...{ connectTimeoutMs: 500, firstTokenTimeoutMs: 10_000, totalTimeoutMs: 10_000, logger: createLogger("test", "silent") },
   });
 }

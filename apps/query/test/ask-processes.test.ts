@@ -89,7 +89,9 @@ beforeAll(async () => {
     const port = await freePort();
     const child = fork(main, [], { env: { ...environment, MILLRACE_PORT: String(port) } });
     services.push({ child, url: `http://127.0.0.1:${port}` });
-    await once(child, "message"); // one after the other: the first one writes the admin key
+    // One after the other: the first one writes the admin key.
+    const [started] = (await Promise.race([once(child, "message"), once(child, "exit")])) as [unknown];
+    if (typeof started !== "object") throw new Error(`A query service ended with ${String(started)} before it was ready`);
   }
   key = (await readFile(join(home, "admin.key"), "utf8")).trim();
 }, 120_000);

@@ -103,7 +103,7 @@ test("the stream ends with [DONE], and only where the answer is whole", async ()
 });
 
 test("the model sees the conversation, within its window, and the question last", async () => {
-  llm.play(good);
+  llm.play(says(question.content), good);
   await client.chat.completions.create({
     model: "m",
     max_tokens: 50,
@@ -122,14 +122,42 @@ test("the model sees the conversation, within its window, and the question last"
       question,
     ],
   });
-  const sent = llm.requests[0]?.messages ?? [];
+  const sent = llm.requests[1]?.messages ?? [];
   expect(sent.map(({ role }) => role)).toEqual(["system", "user", "assistant", "user"]);
   expect(sent[0]?.content).toContain("like a pirate");
   expect(sent[1]?.content).toBe("What is\na hive?");
   expect(sent[2]?.content).toBe("A home of bees.");
   expect(sent[3]?.content).toContain(question.content);
   expect(sent[3]?.content).toContain("Honey bees dance");
-  expect(llm.requests[0]).toMatchObject({ max_tokens: 50 });
+  expect(llm.requests[1]).toMatchObject({ max_tokens: 50 });
+});
+
+const followUp = [question, { role: "assistant", content: "They dance [1]." }, { role: "user", content: "what is it called" }] as const;
+
+test("a follow-up question is rewritten to stand alone from what was said before, and searched for like that", async () => {
+  llm.play(says("What is the dance of honey bees called?"), says("Waggle dance [1]."));
+  const completion = await client.chat.completions.create({ model: "m", messages: [...followUp] });
+  expect(completion.choices[0]?.message.content).toBe("Waggle dance [1].");
+  expect(completion).toMatchObject({
+    usage: { total_tokens: 220 },
+    millrace: { standalone_question: "What is the dance of honey bees called?" },
+  });
+  const [rewriting, answering] = llm.requests.map(({ messages }) => messages.at(-1)?.content);
+  expect(rewriting).toContain(`Question: ${question.content}\nAnswer: They dance [1].`);
+  expect(answering).toContain("What is the dance of honey bees called?");
+  llm.play(good);
+  const first = await client.chat.completions.create({ model: "m", messages: [{ role: "system", content: "Be brief." }, question] });
+  expect(first).toMatchObject({ millrace: { standalone_question: null } });
+  expect(llm.requests).toHaveLength(1);
+});
+
+test("without a model, a follow-up question gets the words of the one before it", async () => {
+  llm.play(refuses(400));
+  const completion = await client.chat.completions.create({ model: "m", messages: [...followUp] });
+  expect(completion).toMatchObject({
+    choices: [{ message: { content: expect.stringContaining("waggle dance. [1]") } }],
+    millrace: { mode: "extractive", standalone_question: "what is it called (bees tell flowers)" },
+  });
 });
 
 test("without a model that answers it is made of sentences of the sources", async () => {

@@ -43,8 +43,9 @@ export class QuestionCache {
     return typeof text === "string" ? (JSON.parse(text) as StoredAnswer) : undefined;
   }
 
-  async keep(key: string, answer: StoredAnswer): Promise<void> {
-    await this.#redis.attempt((redis) => redis.set(key, JSON.stringify(answer), "EX", this.#ttlSeconds));
+  async keep(key: string, answer: StoredAnswer, isProvisional: boolean): Promise<void> {
+    const ttlSeconds = isProvisional ? Math.min(this.#ttlSeconds, limits.provisionalAnswerTtlSeconds) : this.#ttlSeconds;
+    await this.#redis.attempt((redis) => redis.set(key, JSON.stringify(answer), "EX", ttlSeconds));
   }
 
   /** Replaces an answer that is there, which lives no longer for that. */

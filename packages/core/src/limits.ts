@@ -118,6 +118,8 @@ export const limits = {
   /** A session is forgotten when nothing was asked in it for so long. */
   sessionTtlSeconds: 86_400,
   answerCacheTtlSeconds: 600,
+  /** Life of a cached answer of a fallback model: so long at most is a model that was down left alone. */
+  provisionalAnswerTtlSeconds: 60,
   /** Cosine similarity by the built-in model from which two questions may be one; `npm run bench -- answer-cache` has the curve. */
   answerSimilarityMin: 0.85,
   /** Questions remembered of those that were answered from the same evidence. */

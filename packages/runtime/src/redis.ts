@@ -1,5 +1,5 @@
 import { ConfigError, DependencyError, errorMessage } from "@millrace/core";
-import { Redis } from "ioredis";
+import { type Command, Redis } from "ioredis";
 
 export type { Redis };
 
@@ -13,15 +13,38 @@ export type RedisRole = "queue" | "service" | "worker" | "cache";
 const roleOptions = {
   // A peer that went away without a word leaves a connection that looks well: one that owes an answer for so long is replaced.
   queue: { maxRetriesPerRequest: 2, connectTimeout: 5_000, commandTimeout: 10_000, socketTimeout: 5_000 },
-  // Behind a request: it fails within a second.
-  service: { maxRetriesPerRequest: 2, connectTimeout: 800, commandTimeout: 800, socketTimeout: 2_000 },
+  // Behind a request: it fails within a second (`serviceTimeoutMs`).
+  service: { maxRetriesPerRequest: 2, connectTimeout: 800, socketTimeout: 2_000 },
   worker: { maxRetriesPerRequest: null, connectTimeout: 5_000, socketTimeout: 15_000 },
   cache: { maxRetriesPerRequest: 0, enableOfflineQueue: false, connectTimeout: 1_000, enableAutoPipelining: true },
 } as const satisfies Record<RedisRole, object>;
 
+const serviceTimeoutMs = 800;
+
+/**
+ * A connection whose commands fail after `serviceTimeoutMs`, by what Redis did and not by what this process did meanwhile: timers come before sockets in a turn of the event
+ * loop, so that after a busy turn a command would be too late whose reply is there already. (ioredis' own `commandTimeout` counts such turns.)
+ */
+class ServiceRedis extends Redis {
+  readonly #timed = new WeakSet<Command>();
+
+  override sendCommand(...sent: Parameters<Redis["sendCommand"]>): unknown {
+    const [command] = sent;
+    // Sent again after a reconnect, it is still the same command.
+    if (!this.#timed.has(command)) {
+      this.#timed.add(command);
+      const expire = (): void => command.reject(new Error("Command timed out"));
+      const timer = setTimeout(() => setImmediate(expire), serviceTimeoutMs);
+      const settled = (): void => clearTimeout(timer);
+      command.promise.then(settled, settled);
+    }
+    return super.sendCommand(...sent);
+  }
+}
+
 /** Not yet connected when returned; ioredis connects and reconnects in the background with at most 2 s between tries. */
 export function connectRedis(url: string, role: RedisRole, onError: (error: Error) => void): Redis {
-  const redis = new Redis(url, {
+  const redis = new (role === "service" ? ServiceRedis : Redis)(url, {
     ...roleOptions[role],
     retryStrategy: (attempt) => Math.min(50 * 2 ** Math.min(attempt, 6), 2_000),
     // A replica that was just demoted answers READONLY: reconnect, so that a failover is followed.

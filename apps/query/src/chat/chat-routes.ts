@@ -72,6 +72,11 @@ function finishOf({ answer }: TimedAnswer): "stop" | "length" {
   return answer.truncated ? "length" : "stop";
 }
 
-function extensionOf({ answer: { citations, mode, reason, model }, cache, tookMs }: TimedAnswer): Json {
-  return { citations: citations.map(citationJson), mode, reason: reason ?? null, model: model ?? null, cache, took_ms: tookMs };
+function extensionOf({ answer: { citations, mode, reason, model }, cache, standaloneQuestion, tookMs }: TimedAnswer): Json {
+  return {
+    citations: citations.map(citationJson),
+    ...{ mode, reason: reason ?? null, model: model ?? null },
+    standalone_question: standaloneQuestion ?? null,
+    ...{ cache, took_ms: tookMs },
+  };
 }

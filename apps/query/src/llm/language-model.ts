@@ -23,6 +23,7 @@ const retryAfterMsMax = 3_000;
  */
 export class ServedLanguageModel implements LanguageModel {
   readonly fingerprint: string;
+  readonly preferredModel: string;
   readonly contextTokensMax: number;
   readonly answerTokensMax: number;
   readonly #server: ChatServer;
@@ -32,6 +33,7 @@ export class ServedLanguageModel implements LanguageModel {
   constructor(options: LanguageModelOptions) {
     const { baseUrl, models, contextTokensMax, answerTokensMax } = options;
     this.fingerprint = JSON.stringify({ baseUrl, models, contextTokensMax, answerTokensMax });
+    this.preferredModel = models[0] ?? "";
     this.contextTokensMax = options.contextTokensMax;
     this.answerTokensMax = options.answerTokensMax;
     this.#server = new ChatServer(options);

@@ -6,6 +6,7 @@ type ClaimTokens = (tokens: number) => Promise<(used: number) => Promise<void>>;
 /** A language model that claims the tokens of a call before it, as many as it may need, and gives back what it did not. */
 export class MeteredModel implements LanguageModel {
   readonly fingerprint: string;
+  readonly preferredModel: string;
   readonly contextTokensMax: number;
   readonly answerTokensMax: number;
   readonly #model: LanguageModel;
@@ -18,6 +19,7 @@ export class MeteredModel implements LanguageModel {
     this.#claim = claim;
     this.#onUsed = onUsed;
     this.fingerprint = model.fingerprint;
+    this.preferredModel = model.preferredModel;
     this.contextTokensMax = model.contextTokensMax;
     this.answerTokensMax = model.answerTokensMax;
   }

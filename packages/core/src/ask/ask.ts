@@ -5,7 +5,7 @@ import type { ProjectName } from "../project.ts";
 import { parseSearchRequest, type SearchRequest } from "../search-request.ts";
 import { type AskEvent, answerFrom, type Question } from "./answer.ts";
 import { type AnswerKeeper, type CachedAnswer, type CachedAnswerDeps, cachedAnswer } from "./cached-answer.ts";
-import { boundConversation, conversationTokensMax } from "./conversation.ts";
+import { boundConversation, conversationTokensMax, turnsOf } from "./conversation.ts";
 import { type LanguageModel, noTokens, type Usage } from "./language-model.ts";
 import type { ChatMessage } from "./prompt.ts";
 import { selectSources, sourceTokensMax } from "./source.ts";
@@ -39,7 +39,7 @@ export interface Asked extends CachedAnswer {
 /**
  * Answers a question from the documents of a project: make it stand alone → take an answer that was given before, or retrieve → number the sources → generate,
  * or extract where there is no model to generate.
- * @param turns of the session, oldest first
+ * @param turns of the session, oldest first; where there are none, what was said before the question is read from its conversation
  * @throws DependencyError where retrieval fails; the signal's reason
  */
 export async function ask(
@@ -50,11 +50,13 @@ export async function ask(
   signal: AbortSignal,
 ): Promise<Asked> {
   const { model, keeper } = deps;
-  const rewrite = () => standaloneQuestion(request.search.query, turns, model, randomBytes(8).toString("hex"), signal);
-  const { question: query, usage } = turns.length === 0 ? await rewrite() : await deps.step("rewrite", rewrite);
+  const { conversation = [] } = request;
+  const before = turns.length === 0 ? turnsOf(conversation) : turns;
+  const rewrite = () => standaloneQuestion(request.search.query, before, model, randomBytes(8).toString("hex"), signal);
+  const { question: query, usage } = before.length === 0 ? await rewrite() : await deps.step("rewrite", rewrite);
   const question: Question = {
     search: { ...request.search, query },
-    conversation: model === undefined ? [] : boundConversation(request.conversation ?? [], conversationTokensMax(model)),
+    conversation: model === undefined ? [] : boundConversation(conversation, conversationTokensMax(model)),
     answerTokensMax: request.answerTokensMax,
   };
   const answered =

@@ -11,7 +11,7 @@ const question = {
   ...{ conversation: [], answerTokensMax: undefined },
 };
 const model: LanguageModel = {
-  ...{ fingerprint: "m", contextTokensMax: 4_096, answerTokensMax: 100 },
+  ...{ fingerprint: "m", preferredModel: "m", contextTokensMax: 4_096, answerTokensMax: 100 },
   async generate({ onDelta }) {
     onDelta("They waggle [1].");
     return { model: "m", finish: "stop", usage: { promptTokens: 5, completionTokens: 3 } };

@@ -45,7 +45,8 @@ export interface EarlierQuestion {
 /** Where answers are kept; `QuestionCache` of `@millrace/cache`. What of it is broken is a miss. */
 export interface AnswerKeeper {
   read(key: string): Promise<StoredAnswer | undefined>;
-  keep(key: string, answer: StoredAnswer): Promise<void>;
+  /** @param isProvisional its preferred model was down: it is kept only briefly, so that a better answer comes soon after that is back */
+  keep(key: string, answer: StoredAnswer, isProvisional: boolean): Promise<void>;
   /** Replaces an answer that is there, which lives no longer for that. */
   confirm(key: string, answer: StoredAnswer): Promise<void>;
   drop(key: string): Promise<void>;
@@ -132,7 +133,7 @@ export async function cachedAnswer(
     const answer = await answerFrom(question, sources, deps, emit, shared);
     const stored = { epoch, documents: documentsOf(sources), evidence, sources: sources.map(withoutText), answer };
     if (mayBeKept(answer)) {
-      await keeper.keep(key, stored);
+      await keeper.keep(key, stored, answer.model !== model.preferredModel);
       if (similar.vector !== undefined)
         await keeper.keepQuestion(evidenceKey(project, partition, evidence), { question: query, key, vector: similar.vector });
     }

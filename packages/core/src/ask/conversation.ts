@@ -1,5 +1,6 @@
 import type { LanguageModel } from "./language-model.ts";
 import { type ChatMessage, promptFrameTokens } from "./prompt.ts";
+import type { Turn } from "./standalone.ts";
 import { estimateTokens } from "./tokens.ts";
 
 /** The frame that a model's template puts around a message. */
@@ -30,6 +31,14 @@ export function boundConversation(messages: readonly ChatMessage[], tokensMax: n
   const newest = takeWhile(dialogue.toReversed(), take).reverse();
   const begin = newest.findIndex(({ role }) => role === "user");
   return [...kept, ...(begin === -1 ? [] : joinNeighbours(newest.slice(begin)))];
+}
+
+/** The questions of a dialogue, oldest first, each with what was answered to it. */
+export function turnsOf(messages: readonly ChatMessage[]): Turn[] {
+  const dialogue = joinNeighbours(messages.filter(({ role }) => role !== "system"));
+  return dialogue.flatMap(({ role, content }, index) =>
+    role === "user" ? [{ question: content, answer: dialogue[index + 1]?.content }] : [],
+  );
 }
 
 function takeWhile<T>(values: readonly T[], isTaken: (value: T) => boolean): T[] {

@@ -25,6 +25,8 @@ export const noTokens: Usage = { promptTokens: 0, completionTokens: 0 };
 export interface LanguageModel {
   /** Of everything that decides what it answers: server, models, window. */
   readonly fingerprint: string;
+  /** The one that answers unless it is down. */
+  readonly preferredModel: string;
   readonly contextTokensMax: number;
   readonly answerTokensMax: number;
   /** @throws MillraceError `llm.…`; before the first delta it has tried whatever there was to try */

@@ -1,6 +1,6 @@
 /**
  * Removes what an answer must not carry out: a model that follows an instruction hidden in a document can put words of other documents into the
- * address of an image, which a client then loads by itself. Images never pass. A link passes when exactly it stands in a source and has no query
+ * address of an image, which a client then loads by itself. Images never pass, nor do tags that do more than put text in form. A link passes when exactly it stands in a source and has no query
  * or fragment, which is where words travel.
  */
 const stop = "\\s<>\"'`()\\[\\]{}|\\u3000-\\u30ff\\u3400-\\u9fff\\uac00-\\ud7af\\uff00-\\uffef";
@@ -17,6 +17,10 @@ const url = new RegExp(
   ].join("|"),
   "giu",
 );
+
+/** Elements that load, run, ask for something or swallow what follows, even without an attribute; and comments. */
+const activeTag =
+  /^<(?:[!?]|\/?(?:script|style|iframe|frame|frameset|object|embed|applet|svg|math|form|input|button|select|option|textarea|link|meta|base|img|image|video|audio|source|track|picture|canvas|template|noscript|title|xmp|plaintext|noembed|noframes|marquee|dialog|html|head|body)(?![a-z0-9-]))/i;
 
 export class LinkPolicy {
   readonly #allowed = new Set<string>();
@@ -46,7 +50,7 @@ export class LinkPolicy {
   }
 
   #isHarmless(tag: string): boolean {
-    return !/[=:]|\/\//.test(tag) || this.#allowed.has(tag.slice(1, -1));
+    return (!/[=:]|\/\//.test(tag) && !activeTag.test(tag)) || this.#allowed.has(tag.slice(1, -1));
   }
 
   #drop(rest: string): string {

@@ -1,4 +1,5 @@
 import { stem } from "../stem.ts";
+import { seemsEnglish } from "./question-language.ts";
 import {
   auxiliaries,
   canonical,
@@ -19,15 +20,17 @@ import {
 } from "./question-words.ts";
 
 /** In what two questions differ, so that the answer to one may be wrong for the other. */
-export type Difference = "kind" | "tense" | "modality" | "negation" | "numbers" | "words" | "roles";
+export type Difference = "language" | "kind" | "tense" | "modality" | "negation" | "numbers" | "words" | "roles";
 
 /**
  * What a near vector does not show: "2023" is near "2024", "before" near "after", "A pays B" near "B pays A". Two questions are taken for one only when they
  * differ in form alone: in politeness, grammar, the order of their parts, inflection and a few plain synonyms. Names, dates, units and opposites need no
- * list, since every word that is not of grammar must be in both. It errs on the side of asking the model anew.
+ * list, since every word that is not of grammar must be in both. It errs on the side of asking the model anew. All of that is known of English alone: in any other
+ * language two questions are one only where they are written the same, up to white space and the mark at the end.
  * @returns empty where they ask for the same
  */
 export function differencesOf(a: string, b: string): Difference[] {
+  if (!seemsEnglish(a) || !seemsEnglish(b)) return written(a) === written(b) ? [] : ["language"];
   const [one, other] = [readQuestion(a), readQuestion(b)];
   const differences: Difference[] = [];
   const note = (difference: Difference, differs: boolean): void => {
@@ -50,6 +53,14 @@ export function differencesOf(a: string, b: string): Difference[] {
   note("roles", one.marks !== other.marks);
   note("roles", !agreeOnAgent(one, other) || !agreeOnAgent(other, one));
   return [...new Set(differences)];
+}
+
+function written(question: string): string {
+  return question
+    .normalize("NFKC")
+    .replace(/\s+/g, " ")
+    .replace(/[\s?!.。]+$/, "")
+    .trim();
 }
 
 interface ReadQuestion {

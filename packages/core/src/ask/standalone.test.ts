@@ -12,7 +12,7 @@ const alone = async (question: string, before: readonly Turn[] = turns, model?: 
 /** A model that says this, and keeps what it was asked. */
 function says(text: string, finish: "stop" | "length" = "stop"): LanguageModel & { prompt: string } {
   const model = {
-    fingerprint: "m",
+    ...{ fingerprint: "m", preferredModel: "m" },
     contextTokensMax: 8_192,
     answerTokensMax: 256,
     prompt: "",
@@ -34,6 +34,11 @@ describe("without a model, a question gets the previous one's words", () => {
     ["and none when it stands alone", "How do bees dance in summer?", "How do bees dance in summer?"],
   ])("%s", async (_, question, expected) => {
     expect(await alone(question)).toBe(expected);
+  });
+
+  it("those of the question before included, where that one was a follow-up itself", async () => {
+    const chat = [...turns, { question: "How often?", answer: undefined }];
+    expect(await alone("And how large are they?", chat)).toBe("And how large are they? (often Redis persist keys)");
   });
 
   it("and is left as it is when nothing was asked before, or it would become too long", async () => {

@@ -7,9 +7,9 @@ import { estimateTokens } from "./tokens.ts";
 
 /** A question of a session that was answered. */
 export interface Turn {
-  /** As it was searched for: made to stand alone. */
+  /** In a session as it was searched for, made to stand alone; in a chat as it was asked. */
   readonly question: string;
-  /** Undefined where it may not be told any more. */
+  /** Undefined where it may not be told any more, or there is none. */
   readonly answer: string | undefined;
 }
 
@@ -33,7 +33,9 @@ export async function standaloneQuestion(
   signal: AbortSignal,
 ): Promise<StandaloneQuestion> {
   if (turns.length === 0) return { question, usage: noTokens };
-  const guessed = { question: withPreviousWords(question, turns.at(-1)?.question ?? ""), usage: noTokens };
+  // In a chat, the previous question may itself refer to the one before it.
+  const previous = turns.reduce((before, turn) => withPreviousWords(turn.question, before), "");
+  const guessed = { question: withPreviousWords(question, previous), usage: noTokens };
   if (model === undefined) return guessed;
   let text = "";
   const known = lastTurns(turns, Math.min(limits.sessionTokensMax, Math.floor(model.contextTokensMax / 2)));
@@ -104,7 +106,7 @@ function lastTurns(turns: readonly Turn[], tokensMax: number): readonly Turn[] {
 /** Answers hold words of documents, so the conversation is fenced like sources (`buildPrompt`). */
 function rewritePrompt(question: string, turns: readonly Turn[], nonce: string): GenerationRequest["messages"] {
   const fenced = turns.map(
-    ({ question: asked, answer }) => `<<<TURN ${nonce}>>>\nQuestion: ${asked}\nAnswer: ${answer ?? "(withdrawn)"}\n<<<END ${nonce}>>>`,
+    ({ question: asked, answer }) => `<<<TURN ${nonce}>>>\nQuestion: ${asked}\nAnswer: ${answer ?? "(none)"}\n<<<END ${nonce}>>>`,
   );
   return [
     {
