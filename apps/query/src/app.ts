@@ -38,6 +38,7 @@ export interface AppDeps extends SearchEndpointDeps {
   readonly languageModel?: LanguageModel;
   readonly questions: AnsweringDeps["questions"];
   readonly similarityMin?: number;
+  readonly spans?: AnsweringDeps["spans"];
   readonly sessions: AnsweringDeps["sessions"];
 }
 

@@ -27,6 +27,7 @@ import { Quotas } from "./quota/quotas.ts";
 import { RedisQuotaStore } from "./quota/redis-quota-store.ts";
 import { RecallSampler } from "./recall-sampler.ts";
 import { createDirectSearch, searchPath } from "./search-endpoint.ts";
+import { OtlpExporter } from "./tracing/otlp-exporter.ts";
 import { UsageCounters } from "./usage/usage-counters.ts";
 
 const config = loadConfig();
@@ -100,6 +101,8 @@ async function start(): Promise<void> {
   lifecycle.onClose("usage", () => usage.close());
   const languageModel = config.llm === undefined ? undefined : new ServedLanguageModel({ ...config.llm, logger });
   if (languageModel !== undefined) lifecycle.onClose("language model", () => languageModel.close());
+  const spans = config.otlpEndpoint === undefined ? undefined : new OtlpExporter({ endpoint: config.otlpEndpoint, logger });
+  if (spans !== undefined) lifecycle.onClose("traces", () => spans.close());
   const sessions = new Sessions(queueRedis, { ttlSeconds: config.sessionTtlSeconds });
   const questions = new QuestionCache({
     redis: new CacheRedis(cacheRedis, { timeoutMs: limits.answerCacheTimeoutMs }),
@@ -117,6 +120,7 @@ async function start(): Promise<void> {
     usage,
     price: config.price,
     ...(languageModel === undefined ? {} : { languageModel }),
+    ...(spans === undefined ? {} : { spans }),
     sessions,
     questions,
     ...(config.answerSimilarityMin === undefined ? {} : { similarityMin: config.answerSimilarityMin }),

@@ -217,7 +217,7 @@ describe("an answer dies with its evidence", () => {
     await service.remove("hive", "tides.md");
     const again = await client.ask(question, { top_k: 1 });
     expect(again).toMatchObject({ cache: "hit", answer: "They dance [1]." });
-    expect(stepsOf(again)).toEqual(["cache", "retrieve"]);
+    expect(stepsOf(again)).toEqual(["cache", "wait", "retrieve"]);
     // And is confirmed: the next one needs no search.
     expect(stepsOf(await client.ask(question, { top_k: 1 }))).toEqual(["cache"]);
     expect(llm.requests).toHaveLength(1);

@@ -164,8 +164,8 @@ describe("an answer", () => {
       model: "first",
       usage: { prompt_tokens: 100, completion_tokens: 10, total_tokens: 110 },
     });
-    expect(Object.keys(body["timings_ms"] as Json)).toEqual(["cache", "retrieve", "generate"]);
-    expect(steps).toEqual(["cache", "retrieve", "generate"]);
+    expect(Object.keys(body["timings_ms"] as Json)).toEqual(["cache", "wait", "retrieve", "generate"]);
+    expect(steps).toEqual(["cache", "wait", "retrieve", "generate"]);
     const prompt = llm.requests[0]?.messages.map(({ content }) => content).join("\n") ?? "";
     const nonce = /<<<SOURCE 1 ([0-9a-f]{16})>>>\nbees\.md\n\nHoney bees/.exec(prompt)?.[1];
     expect(prompt).toContain(`<<<END 2 ${nonce}>>>`);

@@ -55,6 +55,8 @@ export interface TestService {
 
 export interface ServiceOptions {
   readonly languageModel?: LanguageModel;
+  /** Parts that a test puts in the place of these. */
+  readonly replace?: (parts: AppDeps) => Partial<AppDeps>;
   readonly quotas?: QuotaConfig;
   readonly price?: PriceConfig;
   readonly sessions?: SessionsOptions;
@@ -74,6 +76,7 @@ export const noQuotas: QuotaConfig = {
 
 export async function startService({
   languageModel,
+  replace = () => ({}),
   quotas: quotaConfig = noQuotas,
   price,
   sessions = {},
@@ -96,7 +99,7 @@ export async function startService({
   const logger = createLogger("test", "silent");
   const quotas = new Quotas(new RedisQuotaStore(queueRedis), quotaConfig, logger);
   const usage = new UsageCounters({ redis: queueRedis, retentionDays: 10, logger });
-  const deps: AppDeps = {
+  const parts: AppDeps = {
     embedder,
     model: Object.assign(embedder, { countTokens: async (texts: readonly string[]) => texts.map(({ length }) => length) }),
     spaces: { of: async () => undefined },
@@ -132,6 +135,7 @@ export async function startService({
     ...(languageModel === undefined ? {} : { languageModel }),
     ...(similarityMin === undefined ? {} : { similarityMin }),
   };
+  const deps = { ...parts, ...replace(parts) };
   const directSearch = createDirectSearch(deps);
   const others = getRequestListener(createApp(deps).fetch);
   const server = createServer((request, response) => {

@@ -77,7 +77,7 @@ it("a follow-up is rewritten by the model, which then answers the rewritten ques
   const followUp = await client.ask("what is it called", { session_id: "s" });
   expect(followUp).toMatchObject({ answer: "Waggle dance [1].", standalone_question: "What is the dance of honey bees called?" });
   expect(followUp["usage"]).toMatchObject({ prompt_tokens: 200, completion_tokens: 20 });
-  expect(Object.keys(followUp["timings_ms"] as Json)).toEqual(["rewrite", "cache", "retrieve", "generate"]);
+  expect(Object.keys(followUp["timings_ms"] as Json)).toEqual(["rewrite", "cache", "wait", "retrieve", "generate"]);
   const prompts = llm.requests.map(({ messages }) => messages.at(-1)?.content ?? "");
   expect(prompts[1]).toContain(`Question: ${first}\nAnswer: They waggle [1].`);
   expect(prompts[2]).toContain("What is the dance of honey bees called?");

@@ -138,10 +138,14 @@ export const limits = {
   /** Tokens of a model's window, and of those the answer's. */
   llmContextTokensMax: 8_192,
   llmAnswerTokensMax: 1_024,
+  /** Of traces, what waits for the collector; what is more is lost. */
+  spansWaitingMax: 8_192,
   /** A comment keeps proxies from closing a stream on which nothing happens. */
   streamHeartbeatMs: 15_000,
   /** A reader that takes nothing for so long is given up. */
   streamStallMsMax: 30_000,
+  /** Of a stream, what its reader has not taken yet: more than the longest answer in pieces of usual size. */
+  streamWaitingCharsMax: 2 * 1024 * 1024,
   /** Answers that are being streamed by one query process. */
   answerStreamsMax: 256,
   /** Held back of an answer that streams while a link or citation in it is not complete. */

@@ -62,6 +62,8 @@ export const environmentSchema = z.object({
   /** Unset: chosen for the built-in model, and off with another. 1: off. */
   MILLRACE_ANSWER_SIMILARITY_MIN: z.preprocess((value) => (value === "" ? undefined : value), z.coerce.number().min(0).max(1).optional()),
   MILLRACE_SESSION_TTL_SECONDS: z.coerce.number().int().min(1).default(limits.sessionTtlSeconds),
+  /** Of a collector of OpenTelemetry, for the traces of questions. */
+  OTEL_EXPORTER_OTLP_ENDPOINT: optionalText,
   LLM_BASE_URL: optionalText,
   LLM_MODEL: optionalText,
   LLM_FALLBACK_MODELS: optionalText,
@@ -167,6 +169,8 @@ export interface Config {
   /** Undefined: answers are extractive. */
   readonly llm: LlmConfig | undefined;
   readonly quotas: QuotaConfig;
+  /** Undefined: traces go nowhere. */
+  readonly otlpEndpoint: string | undefined;
   readonly usageDays: number;
   /** Undefined: costs are not estimated. */
   readonly price: PriceConfig | undefined;
@@ -228,6 +232,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     sessionTtlSeconds: e.MILLRACE_SESSION_TTL_SECONDS,
     llm: llmOf(e),
     quotas: quotasOf(e),
+    otlpEndpoint: otlpEndpointOf(e),
     usageDays: e.MILLRACE_USAGE_DAYS,
     price: priceOf(e),
     searchStaleSeconds: e.MILLRACE_SEARCH_STALE_SECONDS,
@@ -274,6 +279,13 @@ function similarityMinOf(e: z.infer<typeof environmentSchema>): number | undefin
 }
 
 /** @throws ConfigError `config.invalid` */
+function otlpEndpointOf({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint }: z.infer<typeof environmentSchema>): string | undefined {
+  if (endpoint === undefined || (/^https?:\/\//.test(endpoint) && URL.canParse(endpoint))) return endpoint;
+  throw new ConfigError("config.invalid", "OTEL_EXPORTER_OTLP_ENDPOINT is no http or https URL", {
+    hint: "For example http://127.0.0.1:4318; traces go to /v1/traces below it.",
+  });
+}
+
 function llmOf(e: z.infer<typeof environmentSchema>): LlmConfig | undefined {
   const { LLM_BASE_URL: baseUrl, LLM_MODEL: model } = e;
   if (baseUrl === undefined && model === undefined) return undefined;

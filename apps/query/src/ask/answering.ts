@@ -14,6 +14,7 @@ import {
   type RetrieveDeps,
   retrieve,
   type SearchDeps,
+  type SearchHit,
   spaceMismatch,
   type Usage,
 } from "@millrace/core";
@@ -24,6 +25,7 @@ import type { QueryMetrics } from "../metrics.ts";
 import { problemOf, Refusal } from "../problem.ts";
 import type { Caller } from "../quota/quota-policy.ts";
 import type { QuestionTicket, Quotas } from "../quota/quotas.ts";
+import { QuestionTrace, type SpanExporter } from "../tracing/question-trace.ts";
 import type { UsageCounters } from "../usage/usage-counters.ts";
 import { eventStream, type ServerSentEvent } from "./event-stream.ts";
 import { type Sessions, type ToldTurn, withdrawDeleted } from "./sessions.ts";
@@ -36,6 +38,8 @@ export interface AnsweringDeps extends RetrieveDeps {
   readonly usage: Pick<UsageCounters, "add">;
   readonly metrics: Pick<QueryMetrics, "observeStep" | "countAnswer">;
   readonly logger: Logger;
+  /** Undefined: traces go nowhere. */
+  readonly spans?: SpanExporter;
   /** Embeds sentences for extractive answers, past the cache of query vectors. */
   readonly model: Pick<Embedder, "embed">;
   /** Undefined: answers are extractive. */
@@ -46,8 +50,8 @@ export interface AnsweringDeps extends RetrieveDeps {
   readonly sessions: Sessions;
 }
 
-/** Who asks, and by what key. */
-export type Asker = Pick<Principal, "keyId" | "scopes">;
+/** Who asks, by what key, and as a part of which trace. */
+export type Asker = Pick<Principal, "keyId" | "scopes"> & { readonly traceparent?: string | undefined };
 
 /** `broken` becomes an error for who streams, and is nothing to who does not. */
 export type ToldEvent = Exclude<AskEvent, { readonly type: "broken" }>;
@@ -95,8 +99,16 @@ export class Answering {
     emit: (event: ToldEvent) => void,
     signal: AbortSignal,
   ): Promise<TimedAnswer> {
+    const trace = new QuestionTrace(this.#deps.spans, asker.traceparent);
+    const { project } = request.search;
     try {
-      return await this.#answer(request, asker, ticket, emit, signal);
+      const answered = await this.#answer(request, asker, ticket, trace, emit, signal);
+      const { answer, cache } = answered;
+      trace.end({ "millrace.project": project, "millrace.cache": cache, "millrace.mode": answer.mode, ...tokensOf(answer) });
+      return answered;
+    } catch (error) {
+      trace.end({ "millrace.project": project, "error.type": signal.aborted ? "request.aborted" : problemOf(error).code }, true);
+      throw error;
     } finally {
       ticket.end();
     }
@@ -106,12 +118,11 @@ export class Answering {
     request: AskRequest,
     asker: Asker,
     ticket: QuestionTicket,
+    trace: QuestionTrace,
     emit: (event: ToldEvent) => void,
     signal: AbortSignal,
   ): Promise<TimedAnswer> {
     const deps = this.#deps;
-    const startedAt = performance.now();
-    const timings: Record<string, number> = {};
     const { project, query } = request.search;
     const turns = await this.#turns(request, asker);
     // A model that failed after a word ends the answer for who has read it, not for others who wait for the same.
@@ -136,17 +147,19 @@ export class Answering {
           const mismatch = spaceMismatch(project, await deps.spaces.of(project), deps.embedder.space);
           if (mismatch !== undefined) throw mismatch;
           const deadline = AbortSignal.any([own, AbortSignal.timeout(limits.requestTimeoutMs)]);
-          return deps.admission.run(project, () => retrieve(search, deps, deadline), deadline);
+          let enter = (): void => undefined;
+          const entered = new Promise<void>((resolve) => {
+            enter = resolve;
+          });
+          const work = (): Promise<SearchHit[]> => {
+            enter();
+            return retrieve(search, tracedParts(deps, trace), deadline);
+          };
+          const found = deps.admission.run(project, work, deadline);
+          await trace.part("admission", () => Promise.race([entered, found]));
+          return found;
         },
-        async step(name: AskStep, action) {
-          const begunAt = performance.now();
-          try {
-            return await action();
-          } finally {
-            timings[name] = rounded(performance.now() - begunAt);
-            deps.metrics.observeStep(name, (performance.now() - begunAt) / 1_000);
-          }
-        },
+        step: (name: AskStep, action) => trace.step(name, action, (seconds) => deps.metrics.observeStep(name, seconds)),
       },
       (event) => {
         if (own.aborted) return;
@@ -161,7 +174,7 @@ export class Answering {
     this.#countUsage(project, asked);
     await this.#remember(request, asker, asked, turns.length > 0);
     const standaloneQuestion = question === query ? undefined : question;
-    return { answer, cache, saved, standaloneQuestion, tookMs: rounded(performance.now() - startedAt), timings };
+    return { answer, cache, saved, standaloneQuestion, tookMs: trace.tookMs, timings: trace.timings };
   }
 
   #countUsage(project: ProjectName, { answer, cache, saved }: Asked): void {
@@ -218,6 +231,30 @@ export class Answering {
   }
 }
 
-function rounded(ms: number): number {
-  return Math.round(ms * 1_000) / 1_000;
+/** What a search is made of, each in a span of its own. */
+function tracedParts(deps: AnsweringDeps, trace: QuestionTrace): RetrieveDeps {
+  const { embedder, store, reranker } = deps;
+  return {
+    ledger: deps.ledger,
+    embedder: { space: embedder.space, embed: (...call) => trace.part("embed", () => embedder.embed(...call)) },
+    store: {
+      search: (...call) => trace.part("search.dense", () => store.search(...call)),
+      searchKeywords: (...call) => trace.part("search.keyword", () => store.searchKeywords(...call)),
+      vectors: (...call) => store.vectors(...call),
+      read: (...call) => store.read(...call),
+    },
+    ...(reranker === undefined
+      ? {}
+      : { reranker: { fingerprint: reranker.fingerprint, score: (...call) => trace.part("rerank", () => reranker.score(...call)) } }),
+  };
+}
+
+/** By the names of OpenTelemetry's conventions for generative AI. */
+function tokensOf({ model, usage }: Asked["answer"]): Readonly<Record<string, string | number>> {
+  if (model === undefined) return {};
+  return {
+    "gen_ai.response.model": model,
+    "gen_ai.usage.input_tokens": usage.promptTokens,
+    "gen_ai.usage.output_tokens": usage.completionTokens,
+  };
 }

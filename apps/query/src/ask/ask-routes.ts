@@ -10,7 +10,7 @@ import type { ServerSentEvent } from "./event-stream.ts";
 /** `POST /v1/ask`, on an app that has authenticated the request. */
 export function addAskRoutes(app: Hono<Env>, answering: Answering): void {
   app.post("/v1/ask", limitBody(limits.requestBodyBytesMax, largeBodyHint), async (context) => {
-    const asker = context.get("principal");
+    const asker = { ...context.get("principal"), traceparent: context.req.header("traceparent") };
     requireScope(asker, "read");
     const body = await jsonOf(context.req);
     const request = parseAskRequest(context.get("project"), body);

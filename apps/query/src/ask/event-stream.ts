@@ -15,11 +15,12 @@ interface EventStreamOptions {
   readonly run: (send: (event: ServerSentEvent) => void, signal: AbortSignal) => Promise<void>;
   readonly heartbeatMs?: number;
   readonly stallMsMax?: number;
+  readonly waitingCharsMax?: number;
 }
 
 /**
- * A reply of server-sent events. What the reader has not taken waits here, which an answer's own limits bound; a reader that takes nothing for
- * `stallMsMax` is given up. Headers and heartbeats keep proxies from collecting or closing the stream.
+ * A reply of server-sent events. What the reader has not taken waits here; a reader that takes nothing for `stallMsMax`, or leaves more than `waitingCharsMax`
+ * lying, is given up. Headers and heartbeats keep proxies from collecting or closing the stream.
  */
 export function eventStream({
   client,
@@ -27,6 +28,7 @@ export function eventStream({
   run,
   heartbeatMs = limits.streamHeartbeatMs,
   stallMsMax = limits.streamStallMsMax,
+  waitingCharsMax = limits.streamWaitingCharsMax,
 }: EventStreamOptions): Response {
   const encoder = new TextEncoder();
   const abandon = new AbortController();
@@ -36,9 +38,15 @@ export function eventStream({
   let wake: (() => void) | undefined;
   let stall: NodeJS.Timeout | undefined;
 
+  const giveUp = (): void => {
+    waiting = "";
+    abandon.abort(new DOMException("The reader takes nothing", "AbortError"));
+  };
   const put = (text: string): void => {
+    if (signal.aborted) return;
     waiting += text;
-    stall ??= setTimeout(() => abandon.abort(new DOMException("The reader takes nothing", "AbortError")), stallMsMax);
+    stall ??= setTimeout(giveUp, stallMsMax);
+    if (waiting.length > waitingCharsMax) giveUp();
     wake?.();
   };
   const body = new ReadableStream<Uint8Array>({

@@ -18,7 +18,7 @@ type Json = Readonly<Record<string, unknown>>;
  */
 export function addChatRoutes(app: Hono<Env>, answering: Answering): void {
   app.post("/v1/chat/completions", limitBody(limits.chatBodyBytesMax, "Send less of the conversation."), async (context) => {
-    const asker = context.get("principal");
+    const asker = { ...context.get("principal"), traceparent: context.req.header("traceparent") };
     requireScope(asker, "read");
     const body = await jsonOf(context.req);
     const request = parseChatRequest(context.get("project"), body);

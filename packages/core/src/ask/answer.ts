@@ -51,7 +51,8 @@ export interface AnswerDeps {
   readonly step: <T>(name: AskStep, action: () => Promise<T>) => Promise<T>;
 }
 
-export type AskStep = "rewrite" | "cache" | "retrieve" | "generate" | "extract";
+/** `wait`: until it is one's turn to make the answer, or another one who asked the same has made it. */
+export type AskStep = "rewrite" | "cache" | "wait" | "retrieve" | "generate" | "extract";
 
 /**
  * The answer to a question from its sources: generated, checked while it streams; extracted where there is no model, or it fails. What an extraction says

@@ -117,8 +117,13 @@ export async function cachedAnswer(
 
   let led = false;
   let told = false;
+  let begin = (): void => undefined;
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve;
+  });
   const compute = async (shared: AbortSignal): Promise<Made> => {
     led = true;
+    begin();
     const hits = await deps.step("retrieve", () => deps.retrieve(search, shared));
     const sources = selectSources(hits, sourceTokensMax(query, conversation, model));
     const evidence = evidenceOf(sources);
@@ -153,7 +158,9 @@ export async function cachedAnswer(
       }
     }
   };
-  const { value, role } = await make();
+  const made = make();
+  await deps.step("wait", () => Promise.race([begun, made.then(ignore, ignore)]));
+  const { value, role } = await made;
   if (!told) replay(value.stored.answer, value.stored.sources, emit);
   const isShared = role !== "led" && value.stored.answer.mode === "generated";
   return given(isShared && value.cache === "miss" ? { ...value, cache: "hit" } : value);
@@ -205,6 +212,9 @@ async function similarBefore(
   }
   return { vector };
 }
+
+/** Whoever needs to know is told elsewhere. */
+function ignore(): void {}
 
 /** Whole, by a model, and nothing was wrong with it. */
 function mayBeKept({ mode, truncated, clean }: Answer): boolean {
