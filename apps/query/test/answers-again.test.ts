@@ -228,7 +228,7 @@ describe("an answer dies with its evidence", () => {
     const before = held("dance [1].");
     llm.play(before.script, says("By radio [1]."));
     const begun = client.ask(question);
-    await vi.waitFor(() => expect(llm.open).toBe(1));
+    await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
     await service.put("hive", "news.md", "How do bees tell where flowers are? By radio now.");
     expect(await client.ask(question)).toMatchObject({ cache: "miss", answer: "By radio [1]." });
     before.finish();
@@ -262,7 +262,7 @@ describe("many who ask the same at once", () => {
     llm.play(script);
     const streams = Array.from({ length: 20 }, () => client.stream(question));
     const whole = Array.from({ length: 20 }, () => client.ask(question));
-    await vi.waitFor(() => expect(llm.open).toBe(1));
+    await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
     finish();
     const caches = (await Promise.all(whole)).map(({ cache }) => cache);
     for (const events of await Promise.all(streams)) {
@@ -281,7 +281,7 @@ describe("many who ask the same at once", () => {
     llm.play(script);
     const leaving = new AbortController();
     const first = await client.send("POST", "/v1/ask", { question, stream: true }, leaving.signal);
-    await vi.waitFor(() => expect(llm.open).toBe(1));
+    await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
     const others = Array.from({ length: 5 }, () => client.ask(question));
     await afterOthers();
     leaving.abort();
@@ -301,7 +301,7 @@ describe("many who ask the same at once", () => {
       cut = () => void response.destroy();
     });
     const first = client.stream(question);
-    await vi.waitFor(() => expect(llm.open).toBe(1));
+    await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
     const others = Array.from({ length: 5 }, () => client.ask(question));
     const reader = client.stream(question);
     await afterOthers();

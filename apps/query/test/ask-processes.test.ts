@@ -18,7 +18,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 /** Cold questions over four query services, as they run: processes of their own, real Redis and Milvus Lite, and every call to a model counted by its server. */
 const main = fileURLToPath(new URL("../dist/main.js", import.meta.url));
 const project = parseProjectName("default");
-const signal = AbortSignal.timeout(60_000);
+const signal = new AbortController().signal;
 const servers: TestServer[] = [];
 const services: { child: ChildProcess; url: string }[] = [];
 let home: string;
@@ -167,6 +167,6 @@ test("when the process that asks the model is killed, another one asks, and ever
   expect(await lost).toBe("lost");
   const startedAt = performance.now();
   for (const answer of await Promise.all(waiting)) expect(answer).toContain("They dance [1].");
-  expect(performance.now() - startedAt).toBeLessThan(10_000);
+  expect(performance.now() - startedAt).toBeLessThan(20_000);
   expect(llm.requests).toHaveLength(2);
 }, 60_000);

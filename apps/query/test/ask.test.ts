@@ -55,9 +55,10 @@ function model(options: { models?: readonly string[]; silenceMs?: number; totalM
     models: options.models ?? ["first"],
     contextTokensMax: 8_192,
     answerTokensMax: 256,
-    connectTimeoutMs: 500,
-    firstTokenTimeoutMs: options.silenceMs ?? 300,
-    totalTimeoutMs: options.totalMs ?? 1_500,
+    // Patient: a busy machine must not make a model slow that is not.
+    connectTimeoutMs: 5_000,
+    firstTokenTimeoutMs: options.silenceMs ?? 20_000,
+    totalTimeoutMs: options.totalMs ?? 20_000,
     logger,
   });
   closers.push(() => served.close());
@@ -127,7 +128,7 @@ beforeAll(async () => {
   const records = await Promise.all(
     Object.entries(texts).map(async ([source, text]): Promise<ChunkRecord> => {
       const documentId = documentIdOf(project, source);
-      const [vector = new Float32Array(64)] = await embedder.embed([text], AbortSignal.timeout(1_000));
+      const [vector = new Float32Array(64)] = await embedder.embed([text], AbortSignal.timeout(30_000));
       return {
         chunkId: chunkIdOf(project, documentId, "g", 0),
         ...{ project, documentId, generation: "g", source, mediaType: "text/markdown", title: source, ingestedAt: 0, metadata: {}, vector },
@@ -135,7 +136,7 @@ beforeAll(async () => {
       };
     }),
   );
-  await store.upsert(records, AbortSignal.timeout(1_000));
+  await store.upsert(records, AbortSignal.timeout(30_000));
 });
 afterAll(async () => {
   for (const close of closers.reverse()) await close();
@@ -242,6 +243,30 @@ describe("a model that fails", () => {
     expect(llm.requests).toHaveLength(1);
   });
 
+  it("that does not take a parameter is asked without it, then and later", async () => {
+    const refusesParameter =
+      (param: string): Parameters<ScriptedLlm["play"]>[0] =>
+      (response) => {
+        response.writeHead(400, { "content-type": "application/json" });
+        response.end(
+          JSON.stringify({ error: { message: "Unsupported", type: "invalid_request_error", param, code: "unsupported_parameter" } }),
+        );
+      };
+    llm.play(refusesParameter("max_tokens"), refusesParameter("temperature"), good);
+    const url = await serve(model());
+    for (const each of [question, "where are they"])
+      expect((await post(url, { question: each })).body).toMatchObject({ mode: "generated" });
+    expect(llm.requests.map((request) => Object.keys(request).filter((name) => /^max|temperature/.test(name)))).toEqual([
+      ["max_tokens", "temperature"],
+      ["max_completion_tokens", "temperature"],
+      ["max_completion_tokens"],
+      ["max_completion_tokens"],
+    ]);
+    llm.play(refusesParameter("messages"));
+    expect((await post(url, { question: "who dances" })).body).toMatchObject({ mode: "extractive" });
+    expect(llm.requests).toHaveLength(1);
+  });
+
   it("is left alone after failures in a row", async () => {
     llm.play(refuses(500));
     const url = await serve(model());
@@ -268,7 +293,7 @@ describe("a model that fails", () => {
     const own = await startScriptedLlm();
     const script = llmScripts[name];
     if (script !== undefined) own.play(script);
-    const url = await serve(model({ baseUrl: own.baseUrl, silenceMs: 1_000, totalMs: 5_000 }));
+    const url = await serve(model({ baseUrl: own.baseUrl, silenceMs: isEndless(name) ? 4_000 : 2_000 }));
     const whole = await post(url, { question });
     expect({ name, status: whole.status }).toEqual({ name, status: 200 });
     const { events } = await stream(url);
@@ -276,7 +301,7 @@ describe("a model that fails", () => {
       events.filter(({ event }) => event === "done" || event === "error"),
       name,
     ).toHaveLength(1);
-    await vi.waitFor(() => expect({ name, open: own.open }).toEqual({ name, open: 0 }), 3_000);
+    await vi.waitFor(() => expect({ name, open: own.open }).toEqual({ name, open: 0 }), 20_000);
     await own.close();
     return { whole: whole.body, end: events.at(-1)?.event };
   }
@@ -314,6 +339,7 @@ const spokenFirst = new Set([
   ],
 ]);
 
+/** In each phase by itself: `leaving.test.ts`. */
 describe("a client that leaves", () => {
   /** Sends a request and leaves when it is time. */
   const leave = (url: string, body: unknown, time: Promise<unknown>): Promise<void> =>
@@ -324,23 +350,6 @@ describe("a client that leaves", () => {
       call.end(JSON.stringify(body));
       void time.then(() => call.destroy());
     });
-
-  it.each([
-    ["before the first word", "never answers", true],
-    ["in the middle", "falls silent in the middle", true],
-    ["while words come", "never ends", true],
-    ["while it waits for the whole answer", "falls silent in the middle", false],
-  ])("%s takes the model's work with it, within a second", async (_, name, streamed) => {
-    llm.play(llmScripts[name] ?? good);
-    const url = await serve(model({ silenceMs: 20_000, totalMs: 20_000 }));
-    const left = leave(
-      url,
-      { question, stream: streamed },
-      vi.waitFor(() => expect(llm.open).toBe(1), 5_000),
-    );
-    await left;
-    await vi.waitFor(() => expect(llm.open).toBe(0), 1_000);
-  });
 
   it("at random moments, many times, leaves nothing open, nothing half in the cache, and hurts nobody else", async () => {
     const drips: Parameters<ScriptedLlm["play"]>[0] = (response) => {
@@ -355,7 +364,7 @@ describe("a client that leaves", () => {
     const times = process.env["MILLRACE_ASK_DISCONNECTS"] === undefined ? 100 : Number(process.env["MILLRACE_ASK_DISCONNECTS"]);
     const whole = `${"word ".repeat(39)} [1]`;
     llm.play(drips);
-    const url = await serve(model({ silenceMs: 5_000, totalMs: 20_000 }));
+    const url = await serve(model());
     for (let done = 0; done < times; done += 20) {
       const leaving = Array.from({ length: 20 }, (_, index) =>
         leave(url, { question: `${question} ${done + (index % 15)}`, stream: index % 4 !== 0 }, delay(Math.random() * 260)),
@@ -364,13 +373,13 @@ describe("a client that leaves", () => {
       expect(stays.events.at(-1)?.event).toBe("done");
       await Promise.all(leaving);
     }
-    await vi.waitFor(() => expect(llm.open).toBe(0), 2_000);
+    await vi.waitFor(() => expect(llm.open).toBe(0), 20_000);
     // Locks are given back after the reply.
     const kept = await vi.waitFor(async () => {
       const keys = await redis.keys("*");
       expect(keys.filter((key) => key.endsWith(":flight"))).toEqual([]);
       return keys;
-    }, 2_000);
+    }, 20_000);
     expect(kept.length).toBeGreaterThanOrEqual(times / 20);
     for (const key of kept) {
       expect(JSON.parse((await redis.get(key)) ?? "{}")).toMatchObject({ answer: { answer: whole, truncated: false } });

@@ -146,8 +146,8 @@ test("a client that leaves takes the model's work with it", async () => {
   llm.play(llmScripts["falls silent in the middle"] ?? says(""));
   const client = await connect(await service.newKey("hive"));
   const asked = client.callTool({ name: "ask", arguments: { question: `${question} now` } }).catch((error: unknown) => error);
-  await vi.waitFor(() => expect(llm.open).toBe(1));
+  await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
   await client.close();
   await asked;
-  await vi.waitFor(() => expect(llm.open).toBe(0));
+  await vi.waitFor(() => expect(llm.open).toBe(0), 20_000);
 });

@@ -133,7 +133,7 @@ describe.each(outages)("while %s", (what, begin, end) => {
     );
     expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 503));
     const median = answers.map(({ ms }) => ms).sort((a, b) => a - b)[answers.length >> 1];
-    expect(median).toBeLessThan(answerMsMax);
+    expect(median).toBeLessThan(full ? answerMsMax : 2 * answerMsMax);
     // On a machine that does nothing else all of them are held to the bar; beside other tests, to a multiple.
     expect(slowest).toBeLessThan(full ? answerMsMax : 3 * answerMsMax);
   });

@@ -85,12 +85,12 @@ test("tokens are claimed before a call of the model and settled after it", async
   llm.play(llmScripts["falls silent in the middle"] ?? good);
   const leave = new AbortController();
   const silent = post("/v1/ask", { question: `${question} again` }, key, leave.signal).catch(() => undefined);
-  await vi.waitFor(() => expect(llm.open).toBe(1));
+  await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
   const refused = await ask();
   expect([refused.status, await refused.json()]).toMatchObject([429, { code: "quota.tokens", "violated-policies": ["key-tokens"] }]);
   leave.abort();
   await silent;
-  await vi.waitFor(() => expect(llm.open).toBe(0));
+  await vi.waitFor(() => expect(llm.open).toBe(0), 20_000);
   llm.play(good);
   await expect.poll(async () => (await ask()).status).toBe(200);
 });

@@ -96,10 +96,10 @@ it("an answer that broke off is not remembered, nor one whose client had left", 
   });
   const leaving = new AbortController();
   const left = client.call("POST", "/v1/ask", { question: first, session_id: "s" }, leaving.signal);
-  await vi.waitFor(() => expect(llm.open).toBe(1));
+  await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
   leaving.abort();
   await expect(left).rejects.toThrow();
-  await vi.waitFor(() => expect(llm.open).toBe(0));
+  await vi.waitFor(() => expect(llm.open).toBe(0), 20_000);
 
   llm.play(says("They dance [1]."));
   await client.ask(first, { session_id: "s" });
@@ -116,7 +116,7 @@ it("a conversation that is deleted while it is answered stays deleted", async ()
     finish = () => void response.end(`${llmChunk("They dance [1].", "stop")}data: [DONE]\n\n`);
   });
   const answered = client.ask("what do they do", { session_id: "s" });
-  await vi.waitFor(() => expect(llm.requests).toHaveLength(2));
+  await vi.waitFor(() => expect(llm.requests).toHaveLength(2), 20_000);
   await client.call("DELETE", "/v1/sessions/s");
   finish();
   expect(await answered).toMatchObject({ answer: "They dance [1]." });

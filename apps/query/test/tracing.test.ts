@@ -159,7 +159,7 @@ test("whoever waits for another's answer sees that as a step", async () => {
     finish = () => void response.end(`${llmChunk("dance [1].", "stop")}data: [DONE]\n\n`);
   });
   const asked = [client.ask("who waits for whom"), client.ask("who waits for whom")];
-  await vi.waitFor(() => expect(llm.open).toBe(1));
+  await vi.waitFor(() => expect(llm.open).toBe(1), 20_000);
   await client.ask("none", { filter: { type: "eq", key: "source", value: "none" } });
   finish();
   expect((await Promise.all(asked)).map(({ cache }) => cache).sort()).toEqual(["hit", "miss"]);

@@ -94,7 +94,8 @@ test("a frozen cache Redis changes nothing about the answers", async () => {
       const { bytes } = await cache.answer(`k${index}`, async () => computed(`answer ${index}`), signal);
       expect(Buffer.from(bytes).toString()).toBe(`answer ${index}`);
     }
-    expect(performance.now() - startedAt).toBeLessThan(150);
+    // Each that waited would cost 50 ms for reading and 50 for writing.
+    expect(performance.now() - startedAt).toBeLessThan(1_000);
   } finally {
     process.kill(server.pid, "SIGCONT");
   }

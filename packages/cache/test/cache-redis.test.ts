@@ -8,14 +8,17 @@ import { CacheRedis } from "../src/index.ts";
 let server: TestRedis;
 let connection: Redis;
 let cache: CacheRedis;
-/** Timers may be late on a busy machine; far less than a second attempt would add. */
-const timeoutMsMax = 90;
+/** Longer than in the service: what a busy machine adds must stay far below what a second wait would. */
+const timeoutMs = 500;
+const onceMsMax = 2 * timeoutMs - 50;
+/** Waits for nothing. */
+const atOnceMsMax = timeoutMs / 2;
 
 beforeEach(async () => {
   server = await startRedis();
   connection = connectRedis(server.url, "cache", () => undefined);
   await new Promise((resolve) => connection.once("ready", resolve));
-  cache = new CacheRedis(connection, { openMs: 200 });
+  cache = new CacheRedis(connection, { openMs: 200, timeoutMs });
 });
 afterEach(async () => {
   connection.disconnect();
@@ -39,22 +42,22 @@ async function closedAgain(): Promise<void> {
   }
 }
 
-test("a frozen Redis costs all who wait 50 ms together, later ones nothing, and it is used again when it goes on", async () => {
+test("a frozen Redis costs all who wait its time limit together, later ones nothing, and it is used again when it goes on", async () => {
   await connection.set("k", "v");
   process.kill(server.pid, "SIGSTOP");
   const together = await timed(() => Promise.all(Array.from({ length: 100 }, get)));
   expect(together.value.every((value) => value === undefined)).toBe(true);
-  expect(together.ms).toBeGreaterThan(40);
-  expect(together.ms).toBeLessThan(timeoutMsMax);
+  expect(together.ms).toBeGreaterThan(timeoutMs - 10);
+  expect(together.ms).toBeLessThan(onceMsMax);
   expect(cache.state).toBe("open");
   // Longer than the pause between probes: no request waits for one of them either.
-  const until = performance.now() + 600;
+  const until = performance.now() + 1_500;
   const waits: number[] = [];
   while (performance.now() < until) {
     waits.push((await timed(get)).ms);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  expect(Math.max(...waits)).toBeLessThan(20);
+  expect(Math.max(...waits)).toBeLessThan(atOnceMsMax);
   process.kill(server.pid, "SIGCONT");
   await closedAgain();
   expect(await get()).toBe("v");
@@ -62,9 +65,9 @@ test("a frozen Redis costs all who wait 50 ms together, later ones nothing, and 
 
 test("a paused Redis is left alone, too", async () => {
   const other = new Redis(server.url);
-  await other.client("PAUSE", 700, "ALL");
-  expect((await timed(get)).ms).toBeLessThan(timeoutMsMax);
-  expect((await timed(get)).ms).toBeLessThan(20);
+  await other.client("PAUSE", 2_000, "ALL");
+  expect((await timed(get)).ms).toBeLessThan(onceMsMax);
+  expect((await timed(get)).ms).toBeLessThan(atOnceMsMax);
   other.disconnect();
   await closedAgain();
   expect(await get()).toBeNull();
@@ -73,7 +76,7 @@ test("a paused Redis is left alone, too", async () => {
 test("a killed Redis is a miss at once, and is used again after its restart", async () => {
   await server.kill();
   expect((await timed(get)).value).toBeUndefined();
-  expect((await timed(get)).ms).toBeLessThan(20);
+  expect((await timed(get)).ms).toBeLessThan(atOnceMsMax);
   await server.restart();
   await closedAgain();
   expect(await cache.attempt((redis) => redis.set("k", "w"))).toBe("OK");

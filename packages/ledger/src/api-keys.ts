@@ -27,6 +27,8 @@ const rememberedMax = 10_000;
 export class ApiKeys {
   readonly #redis: Redis;
   readonly #remembered = new Map<string, { readonly principal: Principal | undefined; readonly until: number }>();
+  /** Records that are being read; who asks meanwhile shares the read. */
+  readonly #reads = new Map<string, Promise<Record<string, string>>>();
 
   constructor(redis: Redis) {
     this.#redis = redis;
@@ -59,7 +61,7 @@ export class ApiKeys {
     const rememberedAs = digestOf(text).toString("hex");
     const remembered = this.#remembered.get(rememberedAs);
     if (remembered !== undefined && remembered.until > performance.now()) return remembered.principal;
-    const record = await this.#call((redis) => redis.hgetall(recordKey(keyId)));
+    const record = await this.#read(keyId);
     const digest = digestOf(secret);
     const stored = Buffer.from(record["digest"] ?? "", "hex");
     // Compared even when there is no such key, so that the time tells nothing.
@@ -80,6 +82,14 @@ export class ApiKeys {
   async revoke(keyId: string): Promise<boolean> {
     await this.#call((redis) => redis.srem(indexKey, keyId));
     return (await this.#call((redis) => redis.del(recordKey(keyId)))) === 1;
+  }
+
+  #read(keyId: string): Promise<Record<string, string>> {
+    const known = this.#reads.get(keyId);
+    if (known !== undefined) return known;
+    const read = this.#call((redis) => redis.hgetall(recordKey(keyId))).finally(() => this.#reads.delete(keyId));
+    this.#reads.set(keyId, read);
+    return read;
   }
 
   async #call<T>(command: (redis: Redis) => Promise<T>): Promise<T> {

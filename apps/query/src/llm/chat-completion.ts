@@ -34,6 +34,8 @@ export class ChatServer {
   readonly #options: ChatServerOptions;
   readonly #agent: Agent;
   readonly #client: OpenAI;
+  /** Parameters that a model does not take, as its server said: newer ones of OpenAI want another limit, and no temperature. */
+  readonly #refused = new Map<string, Set<string>>();
 
   constructor(options: ChatServerOptions) {
     const { baseUrl, apiKey, connectTimeoutMs, totalTimeoutMs } = options;
@@ -61,10 +63,7 @@ export class ChatServer {
     let finish: Generation["finish"] | undefined;
     let reported: { readonly prompt_tokens: number; readonly completion_tokens: number } | undefined;
     try {
-      const stream = await this.#client.chat.completions.create(
-        { model, messages: [...messages], max_tokens: tokensMax, temperature: 0, stream: true, stream_options: { include_usage: true } },
-        { signal: watch.signal },
-      );
+      const stream = await this.#begin({ model, messages, tokensMax }, watch.signal);
       for await (const chunk of stream) {
         reported = chunk.usage ?? reported;
         const choice = chunk.choices?.[0];
@@ -93,6 +92,22 @@ export class ChatServer {
     if (chars === 0) throw new DependencyError("llm.malformed", "The model answered without a word");
     const promptTokens = reported?.prompt_tokens ?? messages.reduce((sum, { content }) => sum + estimateTokens(content), 0);
     return { model, finish, usage: { promptTokens, completionTokens: reported?.completion_tokens ?? Math.ceil(chars / 4) } };
+  }
+
+  async #begin({ model, messages, tokensMax }: Omit<ChatCall, "onDelta">, signal: AbortSignal) {
+    for (;;) {
+      const refused = this.#refused.get(model) ?? new Set();
+      const limit = refused.has("max_tokens") ? { max_completion_tokens: tokensMax } : { max_tokens: tokensMax };
+      const wishes = { ...limit, ...(refused.has("temperature") ? {} : { temperature: 0 }) };
+      const stream = { stream: true, stream_options: { include_usage: true } } as const;
+      try {
+        return await this.#client.chat.completions.create({ model, messages: [...messages], ...wishes, ...stream }, { signal });
+      } catch (error) {
+        const parameter = error instanceof APIError && error.status === 400 ? error.param : undefined;
+        if ((parameter !== "max_tokens" && parameter !== "temperature") || refused.has(parameter)) throw error;
+        this.#refused.set(model, refused.add(parameter));
+      }
+    }
   }
 
   async close(): Promise<void> {
