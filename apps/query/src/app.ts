@@ -16,6 +16,7 @@ import { problemResponse, Refusal, replyTo } from "./problem.ts";
 import type { Quotas } from "./quota/quotas.ts";
 import { limitBody } from "./request-body.ts";
 import { answerSearch, largeBodyHint, type SearchEndpointDeps, searchPath } from "./search-endpoint.ts";
+import type { SpanExporter } from "./tracing/question-trace.ts";
 import type { UsageCounters } from "./usage/usage-counters.ts";
 import { addUsageRoute } from "./usage/usage-routes.ts";
 
@@ -38,7 +39,7 @@ export interface AppDeps extends SearchEndpointDeps {
   readonly languageModel?: LanguageModel;
   readonly questions: AnsweringDeps["questions"];
   readonly similarityMin?: number;
-  readonly spans?: AnsweringDeps["spans"];
+  readonly spans?: SpanExporter;
   readonly sessions: AnsweringDeps["sessions"];
 }
 
