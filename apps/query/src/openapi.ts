@@ -228,7 +228,9 @@ const chatCompletion = z
       }),
     ),
     usage: answer.shape.usage,
-    millrace: answer.pick({ citations: true, mode: true, reason: true, model: true, cache: true, took_ms: true }),
+    millrace: answer.pick({
+      ...{ citations: true, mode: true, reason: true, model: true, standalone_question: true, cache: true, took_ms: true },
+    }),
   })
   .openapi("ChatCompletion");
 
