@@ -126,7 +126,7 @@ test("a question's trace goes on from the caller's and shows the share of each s
   }
   const shares = ["cache", "wait", "retrieve", "generate"].map((name) => Number(attributesOf(steps.get(name) ?? root)["millrace.share"]));
   expect(shares.reduce((sum, share) => sum + share, 0)).toBeGreaterThan(0.5);
-  expect(Number(attributesOf(steps.get("generate") ?? root)["millrace.share"])).toBe(Math.max(...shares));
+  expect(msOf(steps.get("generate") ?? root)).toBeGreaterThan(290);
 });
 
 test("one that is answered from the cache has hardly a step, and one of its own where the caller has none", async () => {

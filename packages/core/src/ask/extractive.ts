@@ -54,7 +54,8 @@ export async function extractAnswer(question: string, sources: readonly AnswerSo
   const links = new LinkPolicy(sources.map(({ text }) => text));
   const firstOf = new Map(ordered.toReversed().map((candidate) => [candidate.source.n, candidate]));
   return {
-    text: ordered.map(({ sentence, source }) => `${links.clean(sentence).replace(/\s+/g, " ")} [${source.n}]`).join("\n"),
+    // As a whole: where a sentence ends is a guess, and an image may be cut in two by it.
+    text: links.clean(ordered.map(({ sentence, source }) => `${sentence.replace(/\s+/g, " ")} [${source.n}]`).join("\n")),
     citations: [...firstOf.values()].reverse().map(({ source, sentence }) => citationOf(source, sentence)),
   };
 }

@@ -1,6 +1,7 @@
 import MarkdownIt from "markdown-it";
 import { expect, test } from "vitest";
 import { AnswerFilter } from "./answer-filter.ts";
+import { extractAnswer } from "./extractive.ts";
 import { buildPrompt } from "./prompt.ts";
 import type { AnswerSource } from "./source.ts";
 
@@ -62,6 +63,8 @@ const urls = schemes.flatMap((scheme, at) =>
 const shapes: readonly ((url: string) => string)[] = [
   (url) => url,
   (url) => `![x](${url})`,
+  (url) => `![x [y] z](${url})`,
+  () => `![x [y] z](${allowed}) ![\`[\`](${allowed}) ![x\\]](${allowed})`,
   (url) => `![x]( <${url}> "t")`,
   (url) => `![x](\n${url}\n'title')`,
   (url) => `![x][r]\n\n[r]: ${url}`,
@@ -112,15 +115,15 @@ const markdown = new MarkdownIt({ html: true, linkify: true });
 markdown.linkify.set({ fuzzyLink: false });
 
 /** What a browser would load, run or link to. */
-function activeParts(text: string): string[] {
+function activeParts(text: string, mayLink = (href: string): boolean => href === allowed): string[] {
   const html = markdown.render(text);
   const found: string[] = [];
   for (const [tag, name = "", attributes = ""] of html.matchAll(/<([a-z][a-z0-9]*)\b([^>]*)>?/gi)) {
-    const href = /^ href="([^"]*)"$/.exec(attributes)?.[1];
+    const href = /^ href="([^"]*)"(?: title="[^"]*")?$/.exec(attributes)?.[1];
     const isPlain =
       /^(?:p|em|strong|s|code|pre|ul|ol|li|h[1-6]|blockquote|hr|br|table|thead|tbody|tr|th|td|b|i)$/i.test(name) &&
       !/[=:]/.test(attributes.replace(/ (?:class="language-[^"]*"|start="\d+"|style="text-align:\w+")/, ""));
-    const isLink = name === "a" && href === allowed;
+    const isLink = name === "a" && href !== undefined && mayLink(href);
     if (!isPlain && !isLink) found.push(tag);
   }
   return found;
@@ -140,7 +143,9 @@ test("control: unfiltered, nearly all of them would", () => {
   expect(answers.filter((answer) => activeParts(answer).length > 0).length).toBeGreaterThan(shapes.length * 0.75);
 });
 
-test(`none of ${shapes.length * urls.length} hostile answers loads or links to what stands in no source, however they are cut`, () => {
+test(`none of ${shapes.length * urls.length} hostile answers loads or links to what stands in no source, however they are cut`, {
+  timeout: 60_000,
+}, () => {
   let count = 0;
   const failed: string[] = [];
   for (const shape of shapes) {
@@ -153,6 +158,20 @@ test(`none of ${shapes.length * urls.length} hostile answers loads or links to w
         const tells = active.length > 0 || text.includes(nonce) || /\[77\]/.test(text) || citations.some(({ n }) => n > 2);
         if (tells) failed.push(`${JSON.stringify(answer)} -> ${JSON.stringify(text)} ${JSON.stringify(active)}`);
       }
+    }
+  }
+  expect(failed.slice(0, 20).join("\n")).toBe("");
+});
+
+test("nor does an answer of sentences from documents that are made so, but for plain links of theirs", { timeout: 60_000 }, async () => {
+  const embed = async (texts: readonly string[]): Promise<Float32Array[]> => texts.map(() => new Float32Array([1]));
+  const failed: string[] = [];
+  for (const shape of shapes) {
+    for (const url of urls) {
+      const text = `Bees dance at the flowers. Bees dance so: ${shape(url)} Bees dance there.`;
+      const { text: answer } = await extractAnswer("how do bees dance", [sourceOf(1, text)], embed);
+      const active = activeParts(answer, (href) => !/[?#]/.test(href));
+      if (answer === "" || active.length > 0) failed.push(`${JSON.stringify(text)} -> ${JSON.stringify(answer)} ${JSON.stringify(active)}`);
     }
   }
   expect(failed.slice(0, 20).join("\n")).toBe("");

@@ -18,6 +18,9 @@ const url = new RegExp(
   "giu",
 );
 
+/** Addresses that are programs or documents by themselves. */
+const runs = /^(?:javascript|vbscript|data|blob):/i;
+
 /** Elements that load, run, ask for something or swallow what follows, even without an attribute; and comments. */
 const activeTag =
   /^<(?:[!?]|\/?(?:script|style|iframe|frame|frameset|object|embed|applet|svg|math|form|input|button|select|option|textarea|link|meta|base|img|image|video|audio|source|track|picture|canvas|template|noscript|title|xmp|plaintext|noembed|noframes|marquee|dialog|html|head|body)(?![a-z0-9-]))/i;
@@ -30,23 +33,27 @@ export class LinkPolicy {
   /** @param texts of the sources */
   constructor(texts: readonly string[]) {
     for (const text of texts) {
-      for (const [link] of text.matchAll(url)) if (!/[?#]/.test(link)) this.#allowed.add(trimEnd(link));
+      for (const [link] of text.matchAll(url)) if (!/[?#]/.test(link) && !runs.test(link)) this.#allowed.add(trimEnd(link));
     }
   }
 
   /** @param text that no link, tag or image crosses the ends of */
   clean(text: string): string {
-    return decodeEntities(text)
-      .replace(/!\[([^\]]*)\](?:\([^)]*(?:\)|$)|\[[^\]]*\])/g, (_, alt: string) => this.#drop(alt))
-      .replace(/\]\(\s*<?([^)\s>]*)>?[^)]*(?:\)|$)/g, (link, to: string) => (this.#allowed.has(trimEnd(to)) ? link : this.#drop("]")))
-      .replace(/(\]:\s*)<?(\S*[:/.\\&]\S*)/g, (link, mark: string, to: string) =>
-        this.#allowed.has(trimEnd(to)) ? link : this.#drop(mark),
-      )
-      .replace(/<[a-z/!?][^>]*(?:>|$)/gi, (tag) => (this.#isHarmless(tag) ? tag : this.#drop("")))
-      .replace(url, (link) => {
-        const trimmed = trimEnd(link);
-        return this.#allowed.has(trimmed) ? link : this.#drop(`(link removed)${link.slice(trimmed.length)}`);
-      });
+    return (
+      decodeEntities(text)
+        .replace(/!\[([^\]]*)\](?:\([^)]*(?:\)|$)|\[[^\]]*\])/g, (_, alt: string) => this.#drop(alt))
+        // One with brackets in its text, or that ends elsewhere: at most a link.
+        .replace(/!\[/g, "! [")
+        .replace(/\]\(\s*<?([^)\s>]*)>?[^)]*(?:\)|$)/g, (link, to: string) => (this.#allowed.has(trimEnd(to)) ? link : this.#drop("]")))
+        .replace(/(\]:\s*)<?(\S*[:/.\\&]\S*)/g, (link, mark: string, to: string) =>
+          this.#allowed.has(trimEnd(to)) ? link : this.#drop(mark),
+        )
+        .replace(/<[a-z/!?][^>]*(?:>|$)/gi, (tag) => (this.#isHarmless(tag) ? tag : this.#drop("")))
+        .replace(url, (link) => {
+          const trimmed = trimEnd(link);
+          return this.#allowed.has(trimmed) ? link : this.#drop(`(link removed)${link.slice(trimmed.length)}`);
+        })
+    );
   }
 
   #isHarmless(tag: string): boolean {
