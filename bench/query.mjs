@@ -64,60 +64,77 @@ async function startLoad() {
   };
 }
 
-/** Replies per second at most, in turns with a server that does nothing but read the same bytes from Redis. */
-async function cachedThroughput(stack, load, quick) {
-  const request = searchFor(stack, "the question that everybody asks");
-  await once(stack.port, request);
-  const { body } = await once(stack.port, request);
+/** The body of a search that is in the cache; a reply that says no is nothing to compare with. */
+async function cachedBody(stack, request) {
+  let reply = await once(stack.port, request);
+  for (let tries = 0; tries < 20 && !reply.body.includes('"cache":"hit"'); tries++) reply = await once(stack.port, request);
+  if (reply.status !== 200) throw new Error(`A search was answered with ${reply.status}: ${reply.body}`);
+  return reply.body;
+}
+
+/** A server that does nothing but read `body` from the same Redis and send it. */
+async function startBare(stack, body) {
   const redis = new Redis(stack.cacheUrl);
   await redis.set("bench:body", body);
   redis.disconnect();
   const bare = fork(fileURLToPath(new URL("./load/bare-server.mjs", import.meta.url)), [stack.cacheUrl, "bench:body"]);
-  const [{ port: barePort }] = await event(bare, "message");
-  const seconds = Number(process.env.BENCH_SECONDS ?? (quick ? 1 : 3));
-  const closed = (port) => load.run({ kind: "closed", port, requests: encoded([request]), connections: 32, seconds });
-  await closed(barePort);
-  await closed(stack.port); // both warm
-  const ratios = [];
-  const service = [];
-  const baseline = [];
-  for (let round = 0; round < (quick ? 3 : 7); round++) {
-    const order = round % 2 === 0 ? [barePort, stack.port] : [stack.port, barePort];
-    const results = new Map();
-    for (const port of order) {
-      const pid = port === barePort ? bare.pid : stack.pid;
-      const before = readProcess(pid).cpuSeconds;
-      const { perSecond, latenciesMs } = await closed(port);
-      results.set(port, { perSecond, cpuMicroseconds: ((readProcess(pid).cpuSeconds - before) / latenciesMs.length) * 1e6 });
-    }
-    baseline.push(results.get(barePort));
-    service.push(results.get(stack.port));
-    ratios.push(service.at(-1).perSecond / baseline.at(-1).perSecond);
+  const [{ port }] = await event(bare, "message");
+  return { pid: bare.pid, port, close: () => bare.kill() };
+}
+
+/** What both do in `rounds` rounds, in turns, so that whatever the machine does meanwhile happens to both; who is first changes. */
+async function inTurns(stack, bare, rounds, measure) {
+  const found = { service: [], bare: [] };
+  for (let round = 0; round < rounds; round++) {
+    const turns = [() => measure(stack).then((one) => found.service.push(one)), () => measure(bare).then((one) => found.bare.push(one))];
+    for (const turn of round % 2 === 0 ? turns : turns.reverse()) await turn();
   }
-  bare.kill();
+  return found;
+}
+
+/** Replies per second at most. */
+async function cachedThroughput(stack, load, quick) {
+  const request = searchFor(stack, "the question that everybody asks");
+  const body = await cachedBody(stack, request);
+  const bare = await startBare(stack, body);
+  const seconds = Number(process.env.BENCH_SECONDS ?? (quick ? 1 : 3));
+  const closed = async ({ pid, port }) => {
+    const before = readProcess(pid).cpuSeconds;
+    const { perSecond, latenciesMs } = await load.run({ kind: "closed", port, requests: encoded([request]), connections: 32, seconds });
+    return { perSecond, cpuMicroseconds: ((readProcess(pid).cpuSeconds - before) / latenciesMs.length) * 1e6 };
+  };
+  await inTurns(stack, bare, 1, closed); // both warm
+  const found = await inTurns(stack, bare, quick ? 3 : 7, closed);
+  bare.close();
+  const ratios = found.service.map(({ perSecond }, round) => perSecond / found.bare[round].perSecond);
   const [perSecond, cpu] = ["perSecond", "cpuMicroseconds"].map((name) => (all) => median(all.map((each) => each[name])));
   return {
-    ...{
-      bodyBytes: body.byteLength,
-      servicePerSecond: perSecond(service),
-      barePerSecond: perSecond(baseline),
-      ratio: median(ratios),
-      ratios,
-    },
+    ...{ bodyBytes: body.byteLength, servicePerSecond: perSecond(found.service), barePerSecond: perSecond(found.bare) },
+    ...{ ratio: median(ratios), ratios },
     // Holds also where other programs take the processor away: what a request costs is what a rate at full load comes from.
-    ...{ serviceCpuMicroseconds: cpu(service), bareCpuMicroseconds: cpu(baseline), cpuRatio: cpu(baseline) / cpu(service) },
+    ...{ serviceCpuMicroseconds: cpu(found.service), bareCpuMicroseconds: cpu(found.bare) },
+    cpuRatio: cpu(found.bare) / cpu(found.service),
   };
 }
 
+/** The bare server under the same load says what of a latency is the machine's and the generator's. */
 async function cachedLatency(stack, load, quick) {
   const requests = encoded(Array.from({ length: 50 }, (_, index) => searchFor(stack, `cached question ${index}`)));
-  for (const each of requests) await once(stack.port, Buffer.from(each, "base64"));
-  const open = { kind: "open", port: stack.port, requests, connections: 64, perSecond: 2_000, seed };
-  await load.run({ ...open, seconds: 2 });
+  let body;
+  for (const each of requests) body = await cachedBody(stack, Buffer.from(each, "base64"));
+  const bare = await startBare(stack, body);
+  const open = ({ port }, seconds) => load.run({ kind: "open", port, requests, connections: 64, perSecond: 2_000, seed, seconds });
+  await inTurns(stack, bare, 1, (server) => open(server, 2)); // both warm
   await stack.metrics(); // begins the event loop's figures anew
-  const { latenciesMs } = await load.run({ ...open, seconds: quick ? 3 : 15 });
+  const found = await inTurns(stack, bare, quick ? 2 : 4, (server) => open(server, quick ? 2 : 5));
   const eventLoopP99Ms = await eventLoopDelay(stack);
-  return { perSecond: 2_000, ...percentiles(latenciesMs[200]), other: othersThan200(latenciesMs), eventLoopP99Ms };
+  bare.close();
+  const latencies = (all) => percentiles(all.flatMap(({ latenciesMs }) => latenciesMs[200] ?? []));
+  return {
+    ...{ perSecond: 2_000, ...latencies(found.service), bare: latencies(found.bare), eventLoopP99Ms },
+    other: found.service.reduce((sum, { latenciesMs }) => sum + othersThan200(latenciesMs), 0),
+    sentLate: percentiles([...found.service, ...found.bare].flatMap(({ lateMs }) => lateMs)),
+  };
 }
 
 /** One new question at a time, through the service, and in turn the parts of it by hand. */
@@ -263,6 +280,8 @@ function markdown({ rows, cached, latency, cold, batching, overload: beyond }) {
   if (latency !== undefined) {
     line("cached, 2,000/s open loop: p50, ms", figure(latency.p50), "≤ 1");
     line("p99, ms", figure(latency.p99), "≤ 5");
+    line("the bare server under the same load: p50, p99, ms", `${figure(latency.bare.p50)}, ${figure(latency.bare.p99)}`, "");
+    line("of both, how late a request was sent: p50, p99, ms", `${figure(latency.sentLate.p50)}, ${figure(latency.sentLate.p99)}`, "");
     line("event loop of the service, p99, ms (10 of them the timer's)", figure(latency.eventLoopP99Ms), "≤ 20");
   }
   if (cold !== undefined) {

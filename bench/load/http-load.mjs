@@ -5,7 +5,11 @@
  *   when it could not be sent because all connections were waiting: a server that stalls cannot make its own load go away (no coordinated omission).
  */
 import { connect } from "node:net";
+import { Worker } from "node:worker_threads";
 import { randomOf } from "../measure/statistics.mjs";
+
+/** Time for the thread that wakes the generator to begin. */
+const alarmStartMs = 200;
 
 /** @returns {Buffer} */
 export function requestOf({ path, headers = {}, body }) {
@@ -105,7 +109,8 @@ export async function closedLoop({ port, requests, connections, seconds }) {
 
 /**
  * @param {{ port: number, requests: readonly Buffer[], connections: number, seconds: number, perSecond: number, seed: number }} load
- * @returns {Promise<{ latenciesMs: Record<string, number[]>, withRetryAfter: number }>} latencies by status, from when a request was due
+ * @returns {Promise<{ latenciesMs: Record<string, number[]>, withRetryAfter: number, lateMs: number[] }>} latencies by status, from when a request was
+ * due; how late each was sent, which is the generator's own share of its latency unless all connections were waiting
  */
 export async function openLoop({ port, requests, connections, seconds, perSecond, seed }) {
   const random = randomOf(seed);
@@ -114,12 +119,13 @@ export async function openLoop({ port, requests, connections, seconds, perSecond
   const idle = await Promise.all(Array.from({ length: connections }, () => Connection.open(port)));
   const all = [...idle];
   const latenciesMs = {};
+  const lateMs = [];
   let withRetryAfter = 0;
   let sent = 0;
   let replied = 0;
-  const startedAt = performance.now();
+  const startedAt = performance.now() + alarmStartMs;
   await new Promise((done) => {
-    const pump = () => {
+    const sendDue = () => {
       const now = performance.now() - startedAt;
       while (sent < dueMs.length && dueMs[sent] <= now && idle.length > 0) {
         const due = dueMs[sent];
@@ -130,13 +136,14 @@ export async function openLoop({ port, requests, connections, seconds, perSecond
           if (/^retry-after:/im.test(headers)) withRetryAfter++;
           idle.push(connection);
           if (++replied === dueMs.length) done();
+          else sendDue();
         });
+        lateMs.push(performance.now() - startedAt - due);
       }
-      // Timers have whole milliseconds: it turns without a pause, and has a core to itself.
-      if (sent < dueMs.length) setImmediate(pump);
     };
-    pump();
+    const times = dueMs.map((due) => performance.timeOrigin + startedAt + due);
+    new Worker(new URL("./alarm-thread.mjs", import.meta.url), { workerData: times }).on("message", sendDue);
   });
   for (const connection of all) connection.close();
-  return { latenciesMs, withRetryAfter };
+  return { latenciesMs, withRetryAfter, lateMs };
 }
