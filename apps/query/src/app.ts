@@ -91,7 +91,7 @@ export function createApp(deps: AppDeps): OpenAPIHono<Env> {
   app.post(searchPath, limitBody(limits.requestBodyBytesMax, largeBodyHint), async (context) => {
     const body = await context.req.text();
     const call = { authorization: context.req.header("authorization"), project: context.req.header("x-millrace-project"), body };
-    const { headers, parts } = await answerSearch(call, deps, context.req.raw.signal);
+    const { headers, parts } = await answerSearch(call, deps, () => context.req.raw.signal);
     const [start, hits, end] = parts;
     return context.body(Buffer.concat([Buffer.from(start), hits, Buffer.from(end)]), 200, headers);
   });

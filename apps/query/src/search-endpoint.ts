@@ -40,7 +40,7 @@ const computedSearch = { searches: 1 };
 const cachedSearch = { searches: 1, searches_cached: 1 };
 
 /** @throws Refusal, MillraceError, to be made a problem of */
-export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, signal: AbortSignal): Promise<SearchReply> {
+export async function answerSearch(call: SearchCall, deps: SearchEndpointDeps, signal: () => AbortSignal): Promise<SearchReply> {
   const startedAt = performance.now();
   const principal = await authenticate(deps.keys, call.authorization);
   const project = projectOf(principal, call.project);
@@ -58,7 +58,7 @@ export async function searchFor(
   caller: Caller,
   body: unknown,
   deps: SearchEndpointDeps,
-  signal: AbortSignal,
+  signal: () => AbortSignal,
 ): Promise<CachedAnswer & Pick<SearchReply, "headers">> {
   const { project } = caller;
   const request = parseSearchRequest(project, body);
@@ -101,17 +101,25 @@ export function createDirectSearch(deps: DirectSearchDeps): (request: IncomingMe
   const timeoutMs = deps.requestTimeoutMs ?? limits.requestTimeoutMs;
   return (request, response) => {
     const end = deps.metrics.startRequest();
-    // Made by hand: the signals' own combinations cost more than a cached answer.
-    const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(new DOMException("The request took too long", "TimeoutError")), timeoutMs);
+    let abort: AbortController | undefined;
+    let timer: NodeJS.Timeout | undefined;
+    // Made by hand, as the signals' own combinations cost more than a cached answer, and where nothing has to be computed, not at all.
+    const signal = (): AbortSignal => {
+      if (abort === undefined) {
+        abort = new AbortController();
+        if (response.closed) leave(abort);
+        timer = setTimeout(() => abort?.abort(new DOMException("The request took too long", "TimeoutError")), timeoutMs);
+      }
+      return abort.signal;
+    };
     response.once("close", () => {
       clearTimeout(timer);
-      if (!response.writableEnded) abort.abort(new DOMException("The client left", "AbortError"));
+      if (abort !== undefined && !response.writableEnded) leave(abort);
       end(searchPath, response.statusCode);
     });
     const { authorization, "x-millrace-project": project } = request.headers;
     readBody(request)
-      .then((body) => answerSearch({ authorization, project: typeof project === "string" ? project : undefined, body }, deps, abort.signal))
+      .then((body) => answerSearch({ authorization, project: typeof project === "string" ? project : undefined, body }, deps, signal))
       .then(({ headers, parts: [start, hits, end] }) => {
         // What is not the hits is ASCII: as many bytes as characters.
         response.writeHead(200, { ...headers, "content-length": start.length + hits.byteLength + end.length });
@@ -121,6 +129,10 @@ export function createDirectSearch(deps: DirectSearchDeps): (request: IncomingMe
       })
       .catch((error: unknown) => sendResponse(replyTo(error, searchPath, deps.logger), request, response));
   };
+}
+
+function leave(abort: AbortController): void {
+  abort.abort(new DOMException("The client left", "AbortError"));
 }
 
 async function sendResponse(reply: Response, request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -158,7 +158,7 @@ async function interleave(random: () => number, departure: Departure, outcome: O
       serialise: (hits) => Buffer.from(JSON.stringify(hits.map((hit) => hit.generation))),
     };
     const request = parseSearchRequest(project, { query, top_k: 50, mode: "dense" });
-    const { serialisedHits, cache: cached } = await search(request, deps, signal);
+    const { serialisedHits, cache: cached } = await search(request, deps, () => signal);
     return { bytes: Buffer.from(serialisedHits).toString(), cached };
   };
 

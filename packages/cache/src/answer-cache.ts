@@ -55,7 +55,7 @@ export class AnswerCache {
   async answer(
     key: string,
     compute: (signal: AbortSignal) => Promise<{ readonly bytes: Uint8Array; readonly empty: boolean }>,
-    signal: AbortSignal,
+    signal: () => AbortSignal,
     staleKey?: string,
   ): Promise<CachedAnswer> {
     const remembered = this.memory.get(key);
@@ -86,7 +86,7 @@ export class AnswerCache {
       return { bytes: stale, cache: "stale" };
     }
     this.counts.misses++;
-    const { value } = await this.flights.run(key, flight, signal);
+    const { value } = await this.flights.run(key, flight, signal());
     return { bytes: value, cache: "miss" };
   }
 

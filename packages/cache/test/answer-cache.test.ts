@@ -29,10 +29,14 @@ test("memory answers first, then Redis, then the computation; the bytes are the 
   const bytes = Buffer.from([0, 255, 10, 13, 0xf0, 0x9f]);
   const cache = newCache();
   const compute = async () => ({ bytes, empty: false });
-  expect(await cache.answer("k", compute, signal)).toEqual({ bytes, cache: "miss" });
-  expect(await cache.answer("k", compute, signal)).toEqual({ bytes, cache: "hit" });
+  expect(await cache.answer("k", compute, () => signal)).toEqual({ bytes, cache: "miss" });
+  expect(await cache.answer("k", compute, () => signal)).toEqual({ bytes, cache: "hit" });
   const other = newCache();
-  const fromRedis = await other.answer("k", () => Promise.reject(new Error("not to be computed")), signal);
+  const fromRedis = await other.answer(
+    "k",
+    () => Promise.reject(new Error("not to be computed")),
+    () => signal,
+  );
   expect(Buffer.compare(Buffer.from(fromRedis.bytes), bytes)).toBe(0);
   expect(cache.counts).toEqual({ memoryHits: 1, redisHits: 0, stale: 0, misses: 1 });
   expect(other.counts).toEqual({ memoryHits: 0, redisHits: 1, stale: 0, misses: 0 });
@@ -40,25 +44,56 @@ test("memory answers first, then Redis, then the computation; the bytes are the 
 
 test("an answer without hits is kept, but not for long", async () => {
   const cache = newCache();
-  await cache.answer("empty", async () => computed("[]", true), signal);
-  await cache.answer("full", async () => computed("[1]"), signal);
-  expect(await cache.answer("empty", () => Promise.reject(new Error("not to be computed")), signal)).toMatchObject({ cache: "hit" });
+  await cache.answer(
+    "empty",
+    async () => computed("[]", true),
+    () => signal,
+  );
+  await cache.answer(
+    "full",
+    async () => computed("[1]"),
+    () => signal,
+  );
+  expect(
+    await cache.answer(
+      "empty",
+      () => Promise.reject(new Error("not to be computed")),
+      () => signal,
+    ),
+  ).toMatchObject({ cache: "hit" });
   expect(await connection.pttl("empty")).toBeLessThanOrEqual(15_000);
   expect(await connection.pttl("full")).toBeGreaterThan(500_000);
 });
 
 test("an error is never kept", async () => {
   const cache = newCache();
-  await expect(cache.answer("k", () => Promise.reject(new Error("outage")), signal)).rejects.toThrow("outage");
+  await expect(
+    cache.answer(
+      "k",
+      () => Promise.reject(new Error("outage")),
+      () => signal,
+    ),
+  ).rejects.toThrow("outage");
   expect(await connection.exists("k")).toBe(0);
-  expect(await cache.answer("k", async () => computed("right"), signal)).toMatchObject({ cache: "miss" });
+  expect(
+    await cache.answer(
+      "k",
+      async () => computed("right"),
+      () => signal,
+    ),
+  ).toMatchObject({ cache: "miss" });
 });
 
 test("a stale answer is given while it is computed anew, and no longer than it may", async () => {
   const cache = newCache(1);
   let content = "old";
   const ask = async (key: string): Promise<string> => {
-    const { bytes, cache: state } = await cache.answer(key, async () => computed(content), signal, "any content");
+    const { bytes, cache: state } = await cache.answer(
+      key,
+      async () => computed(content),
+      () => signal,
+      "any content",
+    );
     return `${state} ${Buffer.from(bytes).toString()}`;
   };
   expect(await ask("epoch 1")).toBe("miss old");
@@ -80,7 +115,7 @@ test("what a stale answer was computed from counts for its age, not how long tha
     await new Promise((resolve) => setTimeout(resolve, 600)); // a computation that takes so long
     return computed("slow");
   };
-  await cache.answer("epoch 1", slow, signal, "any content");
+  await cache.answer("epoch 1", slow, () => signal, "any content");
   await connection.ping();
   expect(await connection.pttl("any content")).toBeLessThanOrEqual(410);
 });
@@ -91,7 +126,11 @@ test("a frozen cache Redis changes nothing about the answers", async () => {
     const cache = newCache();
     const startedAt = performance.now();
     for (let index = 0; index < 20; index++) {
-      const { bytes } = await cache.answer(`k${index}`, async () => computed(`answer ${index}`), signal);
+      const { bytes } = await cache.answer(
+        `k${index}`,
+        async () => computed(`answer ${index}`),
+        () => signal,
+      );
       expect(Buffer.from(bytes).toString()).toBe(`answer ${index}`);
     }
     // Each that waited would cost 50 ms for reading and 50 for writing.

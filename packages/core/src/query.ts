@@ -16,7 +16,7 @@ export interface SearchDeps extends RetrieveDeps {
     answer(
       key: string,
       compute: (signal: AbortSignal) => Promise<{ readonly bytes: Uint8Array; readonly empty: boolean }>,
-      signal: AbortSignal,
+      signal: () => AbortSignal,
       staleKey?: string,
     ): Promise<CachedAnswer>;
   };
@@ -39,9 +39,10 @@ export interface SearchAnswer {
 
 /**
  * Answers a search: epoch → cache → retrieve (embed, search, live hits only, fuse) → cache.
+ * @param signal asked for only where something has to be computed: making one costs a tenth of a cached answer
  * @throws InvalidInputError `query.no_reranker`; ConfigError `embed.space_mismatch`; DependencyError when a dependency is away. A failed search throws before it could be cached.
  */
-export async function search(request: SearchRequest, deps: SearchDeps, signal: AbortSignal): Promise<SearchAnswer> {
+export async function search(request: SearchRequest, deps: SearchDeps, signal: () => AbortSignal): Promise<SearchAnswer> {
   // Before the cache: what was computed with a reranker that is gone is no answer.
   const reranker = rerankerFor(request, deps);
   const { fingerprint } = deps.embedder.space;

@@ -1,8 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { DependencyError, dot } from "@millrace/core";
-import { ConsistencyLevelEnum, DataType, type MilvusClient } from "@zilliz/milvus2-sdk-node";
+import type { MilvusClient } from "@zilliz/milvus2-sdk-node";
 import { type IndexSettings, searchParametersOf, tunedLimit } from "./index-settings.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress } from "./milvus-client.ts";
+import { ConsistencyLevelEnum, DataType } from "./milvus-sdk.ts";
 import { loadCollection } from "./schema.ts";
 
 /**

@@ -1,5 +1,5 @@
 import { DependencyError, errorMessage, isMillraceError } from "@millrace/core";
-import { MilvusClient } from "@zilliz/milvus2-sdk-node";
+import { MilvusClient } from "./milvus-sdk.ts";
 
 /**
  * The one place that talks about the SDK's ways of failing: some calls throw, some throw a plain status object, most return

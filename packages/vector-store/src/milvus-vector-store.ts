@@ -16,12 +16,13 @@ import {
   type VectorStore,
 } from "@millrace/core";
 import { type BatchCounts, Batcher } from "@millrace/runtime";
-import { ConsistencyLevelEnum, type MilvusClient, type RowData } from "@zilliz/milvus2-sdk-node";
+import type { MilvusClient, RowData } from "@zilliz/milvus2-sdk-node";
 import type { Redis } from "ioredis";
 import { keyRangeExpression, keysExpression, searchExpression } from "./filter-expression.ts";
 import { defaultIndexSettings, type IndexSettings, readIndexSettings, searchParametersOf, writeIndexSettings } from "./index-settings.ts";
 import { LiteFlush } from "./lite-flush.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
+import { ConsistencyLevelEnum } from "./milvus-sdk.ts";
 import { Pulse } from "./pulse.ts";
 import { raceAbort } from "./race-abort.ts";
 import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";

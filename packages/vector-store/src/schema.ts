@@ -1,7 +1,8 @@
 import { analysisVersion, bm25Parameters, ConfigError, DependencyError, type EmbeddingSpace, limits } from "@millrace/core";
-import { DataType, type FieldType, FunctionType, LoadState, type MilvusClient } from "@zilliz/milvus2-sdk-node";
+import type { FieldType, MilvusClient } from "@zilliz/milvus2-sdk-node";
 import type { IndexSettings } from "./index-settings.ts";
 import { call, deadlines, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
+import { DataType, FunctionType, LoadState } from "./milvus-sdk.ts";
 
 /**
  * One collection per embedding space, so that vectors that may not be compared never meet. Beside the text of a chunk stand

@@ -38,7 +38,7 @@ export function createMcpServer(asker: Asker, project: ProjectName, deps: McpDep
     },
     (body, { signal }) =>
       told("search", async () => {
-        const { bytes } = await searchFor(caller, body, deps, signal);
+        const { bytes } = await searchFor(caller, body, deps, () => signal);
         const hits = JSON.parse(Buffer.from(bytes).toString()) as Json[];
         return { hits: hits.map((hit) => pick(hit, ["document_id", "source", "title", "page", "headings", "ordinal", "text", "score"])) };
       }),

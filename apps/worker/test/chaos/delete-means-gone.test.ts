@@ -92,7 +92,7 @@ async function storm(
   const searching = Array.from({ length: searchers }, async () => {
     while (running) {
       const goneBefore = new Set(gone);
-      const { serialisedHits } = await search(parseSearchRequest(project, { query, top_k: 20, mode: "dense" }), deps, signal);
+      const { serialisedHits } = await search(parseSearchRequest(project, { query, top_k: 20, mode: "dense" }), deps, () => signal);
       for (const generation of JSON.parse(Buffer.from(serialisedHits).toString()) as string[]) if (goneBefore.has(generation)) stale++;
       searches++;
       await new Promise((resolve) => setImmediate(resolve)); // an answer from memory lets nobody else have a turn
@@ -120,7 +120,7 @@ function memoryCache(): SearchDeps["cache"] {
     answer: async (key, compute, signal) => {
       const known = entries.get(key);
       if (known !== undefined) return { bytes: known, cache: "hit" };
-      const { bytes } = await compute(signal);
+      const { bytes } = await compute(signal());
       entries.set(key, bytes);
       return { bytes, cache: "miss" };
     },
@@ -141,7 +141,7 @@ test("control: without the ledger's word on each hit, and without the epoch in t
     epoch: (of) => rig.ledger.epoch(of),
     liveGenerations: async () => new Map(rows.map((row) => [row.documentId, row.generation])),
   };
-  const noCache: SearchDeps["cache"] = { answer: async (_key, compute, of) => ({ ...(await compute(of)), cache: "miss" }) };
+  const noCache: SearchDeps["cache"] = { answer: async (_key, compute, of) => ({ ...(await compute(of())), cache: "miss" }) };
   const listening = {
     search: async (...request: Parameters<SearchDeps["store"]["search"]>) => {
       rows = await rig.store.search(...request);
