@@ -16,6 +16,7 @@ import { root } from "../report/results.mjs";
 
 export const project = parseProjectName("bench");
 const chunksPerDocument = 50;
+const rowsPerWrite = 2_000;
 const signal = new AbortController().signal;
 
 /** @param {{ rows: number, seed: number, port: number }} options */
@@ -74,8 +75,8 @@ async function fill({ queue, milvus, space, rows, seed }) {
   const words = Array.from({ length: 2_000 }, () =>
     Array.from({ length: 3 + random() * 7 }, () => "etaoinshrdlucmfw"[Math.floor(random() * 16)]).join(""),
   );
-  for (let done = 0; done < rows; done += chunksPerDocument) {
-    const source = `document-${done / chunksPerDocument}.md`;
+  const write = async (first) => {
+    const source = `document-${first / chunksPerDocument}.md`;
     const { generation } = await ledger.plan({
       ...{ project, source, contentHash: source, fingerprint: "bench", mediaType: "text/plain", bytes: 1, origin: "", ingestId: "bench" },
     });
@@ -87,11 +88,25 @@ async function fill({ queue, milvus, space, rows, seed }) {
       const chunk = { ordinal, text, span: { start: 0, end: text.length }, headings: ["Part", "Chapter"], tokens: 200 };
       return {
         ...{ chunkId: chunkIdOf(project, ref.documentId, generation, ordinal), ...ref, source, mediaType: "text/plain", title: source },
-        ...{ ingestedAt: 0, metadata: { year: 2_000 + (done % 25) }, chunk, vector: direction(space.dimension, random) },
+        ...{ ingestedAt: 0, metadata: { year: 2_000 + (first % 25) }, chunk, vector: direction(space.dimension, random) },
       };
     });
-    await store.upsert(records, signal);
-    await ledger.switchLive(ref, { chunks: chunksPerDocument, tokens: 1, title: source, metadata: {}, timings: {} });
+    return {
+      records,
+      goLive: () => ledger.switchLive(ref, { chunks: chunksPerDocument, tokens: 1, title: source, metadata: {}, timings: {} }),
+    };
+  };
+  for (let done = 0; done < rows; done += rowsPerWrite) {
+    const firsts = Array.from(
+      { length: Math.min(rowsPerWrite, rows - done) / chunksPerDocument },
+      (_, index) => done + index * chunksPerDocument,
+    );
+    const documents = await Promise.all(firsts.map(write));
+    await store.upsert(
+      documents.flatMap(({ records }) => records),
+      signal,
+    );
+    await Promise.all(documents.map(({ goLive }) => goLive()));
   }
   await store.close(); // flushes
 }
