@@ -78,6 +78,7 @@ async function start(): Promise<void> {
     address: milvusAddress,
     space: embedder.space,
     redis: queueRedis,
+    isMoreComing: () => batchingEmbedder.isBusy,
     onSearch: (request, hits) => void recall.observe(request, hits),
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });

@@ -28,6 +28,11 @@ export class BatchingEmbedder implements Embedder {
     return this.#batcher.counts;
   }
 
+  /** Whether queries are being embedded, or wait for it. */
+  get isBusy(): boolean {
+    return this.#batcher.isBusy;
+  }
+
   embed(texts: readonly string[], signal: AbortSignal, purpose: EmbedPurpose = "document"): Promise<Float32Array[]> {
     return Promise.all(texts.map((text) => this.#batcher.ask({ text, purpose }, signal)));
   }

@@ -1,10 +1,12 @@
-import { expect, test } from "vitest";
-import { Batcher } from "./batcher.ts";
+import { describe, expect, test, vi } from "vitest";
+import { Batcher, type BatcherOptions } from "./batcher.ts";
 
 const signal = new AbortController().signal;
 
 /** A batcher whose batches end when they are told to. */
-function controlled(options: { sizeMax?: number; inFlightMax?: number; inFlightAllMax?: number } = {}) {
+function controlled(
+  options: { sizeMax?: number; inFlightMax?: number; inFlightAllMax?: number; linger?: BatcherOptions<string, string>["linger"] } = {},
+) {
   const batches: { requests: readonly string[]; finish: (error?: Error) => void }[] = [];
   const batcher = new Batcher<string, string>({
     send: (requests) =>
@@ -18,6 +20,7 @@ function controlled(options: { sizeMax?: number; inFlightMax?: number; inFlightA
     sizeMax: options.sizeMax ?? 8,
     inFlightMax: options.inFlightMax ?? 1,
     inFlightAllMax: () => options.inFlightAllMax ?? 8,
+    ...(options.linger === undefined ? {} : { linger: options.linger }),
     isOneToBlame: (error) => (error as Error).message === "one is wrong",
   });
   return { batcher, batches };
@@ -103,4 +106,50 @@ test("a caller that gives up while it waits is not sent", async () => {
   expect(batches[1]?.requests).toEqual(["a3"]);
   batches[1]?.finish();
   expect(await third).toBe("A3");
+});
+
+describe("those that wait when a batch comes back", () => {
+  /** Takes `batchMs`, so that the next may linger half as long; `a2` waits from its beginning. */
+  async function waitingBehind(batchMs: number, linger: { ms: number; isMoreComing: (like: string) => boolean }) {
+    const { batcher, batches } = controlled({ linger });
+    const first = batcher.ask("a1", signal);
+    await turn();
+    const second = batcher.ask("a2", signal);
+    await new Promise((resolve) => setTimeout(resolve, batchMs));
+    batches[0]?.finish();
+    await first;
+    return { batcher, batches, second };
+  }
+  const replied = async (reply: Promise<string>, batches: readonly { finish: () => void }[]): Promise<string> => {
+    await vi.waitFor(() => expect(batches).toHaveLength(2), { interval: 1 });
+    batches[1]?.finish();
+    return reply;
+  };
+
+  test("go together with those who come back, as long as more are on their way", async () => {
+    let coming = true;
+    const { batcher, batches, second } = await waitingBehind(2_000, { ms: 0, isMoreComing: (like) => like === "a2" && coming });
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(batches).toHaveLength(1);
+    const third = batcher.ask("a3", signal);
+    coming = false;
+    expect(await replied(second, batches)).toBe("A2");
+    expect(batches[1]?.requests).toEqual(["a2", "a3"]);
+    expect(await third).toBe("A3");
+  });
+
+  test("linger no longer than half of what the batch took, whatever is on its way", async () => {
+    const { batches, second } = await waitingBehind(40, { ms: 60_000, isMoreComing: () => true });
+    const since = performance.now();
+    expect(await replied(second, batches)).toBe("A2");
+    expect(performance.now() - since).toBeLessThan(1_000);
+    expect(batches[1]?.requests).toEqual(["a2"]);
+  });
+
+  test("leave at once where there is nothing to linger for, or no room for more", async () => {
+    const { batches, second } = await waitingBehind(100, { ms: 0, isMoreComing: () => false });
+    await turn();
+    expect(batches).toHaveLength(2);
+    expect(await replied(second, batches)).toBe("A2");
+  });
 });

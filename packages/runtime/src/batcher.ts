@@ -4,6 +4,9 @@ import { setMaxListeners } from "node:events";
  * Sends together what is asked at the same time. The first request of its kind goes out at the end of its turn of the event loop; those that come while
  * as many batches as allowed are in flight wait, and leave together when one comes back. So nobody waits for company when there is none, and the
  * busier it gets, the larger the batches.
+ *
+ * Who has its reply often asks again. Were those that wait sent as soon as a batch comes back, callers would fall into two groups for good, each of which waits
+ * for the other; with `linger` they wait a little longer, and go together with those who come back.
  */
 export interface BatcherOptions<Request, Reply> {
   /** One reply per request, in order. */
@@ -15,6 +18,12 @@ export interface BatcherOptions<Request, Reply> {
   readonly inFlightMax: number;
   /** Batches of all kinds together in flight at most; asked each time. Default: as many as there are kinds. */
   readonly inFlightAllMax?: () => number;
+  /** Those that wait when a batch comes back wait for company, at most half as long as the batch took. Default: they leave at once. */
+  readonly linger?: {
+    readonly ms: number;
+    /** Whether requests like this one are on their way: then it may take longer than `ms`. */
+    readonly isMoreComing: (like: Request) => boolean;
+  };
   /** Whether a batch failed for what one request is, so that each is to be sent alone. Default: never. */
   readonly isOneToBlame?: (error: unknown) => boolean;
 }
@@ -33,7 +42,13 @@ interface Waiting<Request, Reply> {
 interface Kind<Request, Reply> {
   readonly waiting: Set<Waiting<Request, Reply>>;
   inFlight: number;
+  /** Since when and until when at most those that wait linger; on the clock of `performance.now()`. */
+  lingers: { readonly since: number; readonly until: number } | undefined;
+  timer: NodeJS.Timeout | undefined;
 }
+
+/** How often it is looked whether those that linger have had company enough. */
+const lingerPollMs = 1;
 
 export class Batcher<Request, Reply> {
   readonly counts: BatchCounts = { requests: 0, batches: 0 };
@@ -45,6 +60,11 @@ export class Batcher<Request, Reply> {
     this.#options = options;
   }
 
+  /** Whether something waits or is in flight. */
+  get isBusy(): boolean {
+    return this.#kinds.size > 0;
+  }
+
   /** @throws what `send` throws, to all of a batch alike; the signal's reason when this caller gives up */
   ask(request: Request, signal: AbortSignal): Promise<Reply> {
     return new Promise((resolve, reject) => {
@@ -52,7 +72,7 @@ export class Batcher<Request, Reply> {
       const name = this.#options.kindOf?.(request) ?? "";
       let kind = this.#kinds.get(name);
       if (kind === undefined) {
-        kind = { waiting: new Set(), inFlight: 0 };
+        kind = { waiting: new Set(), inFlight: 0, lingers: undefined, timer: undefined };
         this.#kinds.set(name, kind);
       }
       const { waiting } = kind;
@@ -82,13 +102,23 @@ export class Batcher<Request, Reply> {
   #dispatch(name: string, kind: Kind<Request, Reply>): void {
     const allMax = this.#options.inFlightAllMax?.() ?? Number.POSITIVE_INFINITY;
     while (kind.waiting.size > 0 && kind.inFlight < this.#options.inFlightMax && this.#inFlight < allMax) {
+      if (this.#lingers(kind)) {
+        kind.timer ??= setTimeout(() => {
+          kind.timer = undefined;
+          this.#dispatch(name, kind);
+        }, lingerPollMs);
+        return;
+      }
       const batch = [...kind.waiting].slice(0, this.#options.sizeMax);
       for (const one of batch) kind.waiting.delete(one);
       kind.inFlight++;
       this.#inFlight++;
+      const sentAt = performance.now();
       void this.#send(batch).finally(() => {
         kind.inFlight--;
         this.#inFlight--;
+        const now = performance.now();
+        kind.lingers = kind.waiting.size === 0 ? undefined : { since: now, until: now + (now - sentAt) / 2 };
         // Its turn is over: others that wait for a place come first.
         this.#kinds.delete(name);
         this.#kinds.set(name, kind);
@@ -96,6 +126,14 @@ export class Batcher<Request, Reply> {
       });
     }
     if (kind.waiting.size === 0 && kind.inFlight === 0 && this.#kinds.get(name) === kind) this.#kinds.delete(name);
+  }
+
+  #lingers({ lingers, waiting }: Kind<Request, Reply>): boolean {
+    const { linger, sizeMax } = this.#options;
+    const [first] = waiting;
+    if (linger === undefined || lingers === undefined || first === undefined || waiting.size >= sizeMax) return false;
+    const now = performance.now();
+    return now < lingers.until && (now < lingers.since + linger.ms || linger.isMoreComing(first.request));
   }
 
   async #send(batch: readonly Waiting<Request, Reply>[]): Promise<void> {

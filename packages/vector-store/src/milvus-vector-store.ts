@@ -45,6 +45,8 @@ export interface MilvusVectorStoreOptions extends MilvusAddress {
   readonly laneKey?: string;
   /** Collections are named `<prefix>_<fingerprint>`. */
   readonly collectionPrefix?: string;
+  /** Whether vectors to search by are being made: searches that wait for Milvus then wait for those, and go in one request. */
+  readonly isMoreComing?: () => boolean;
   /** Is told of every search by vector and its hits, and must not throw. */
   readonly onSearch?: (request: StoreSearch, hits: readonly StoredHit[]) => void;
 }
@@ -79,6 +81,8 @@ const scanRowsMax = 8_192;
  * threads taken not even a sign of life gets through.
  */
 const liteRequestsMax = 3;
+/** How long it takes those who had their reply to come back with their next search. */
+const lingerMs = 5;
 /** A search waits no longer for a connection, which goes on being made. */
 const searchConnectMsMax = 300;
 /** How long it takes at most until every process has seen new settings of the index. */
@@ -105,6 +109,7 @@ export class MilvusVectorStore implements VectorStore {
       kindOf: kindOfSearch,
       sizeMax: limits.queriesPerBatchMax,
       inFlightMax: 1,
+      linger: { ms: lingerMs, isMoreComing: ({ anns_field }) => anns_field === "dense" && options.isMoreComing?.() === true },
       inFlightAllMax: () => (this.#isLite ? liteRequestsMax : Number.POSITIVE_INFINITY),
     });
   }

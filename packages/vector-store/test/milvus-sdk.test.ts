@@ -3,13 +3,12 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 
-const run = promisify(execFile);
-const fileOf = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const program = fileURLToPath(new URL("./tracked-promises.mjs", import.meta.url));
 const afterCallOf = async (module: string): Promise<string> =>
-  (await run(process.execPath, [fileOf("tracked-promises.mjs"), module])).stdout.trim();
+  (await promisify(execFile)(process.execPath, [program, module])).stdout.trim();
 
 test("a call to Milvus does not make Node track every promise of the process", async () => {
-  expect(await afterCallOf(fileOf("../dist/milvus-sdk.js"))).toBe("not tracked");
+  expect(await afterCallOf(new URL("../dist/milvus-sdk.js", import.meta.url).href)).toBe("not tracked");
 });
 
 test.runIf(Number(process.versions.node.split(".")[0]) < 24)("as the SDK does by itself", async () => {
