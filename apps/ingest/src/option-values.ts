@@ -1,4 +1,4 @@
-import { type Filter, InvalidInputError, parseFilter } from "@millrace/core";
+import { type Filter, type FusionWeights, InvalidInputError, parseFilter } from "@millrace/core";
 import { type DocumentState, documentStates } from "@millrace/ledger";
 import { InvalidArgumentError } from "commander";
 
@@ -16,6 +16,14 @@ export function decimal(value: string): number {
   const number = Number(value);
   if (!/^-?\d+(\.\d+)?$/.test(value)) throw new InvalidArgumentError("It must be a number.");
   return number;
+}
+
+/** `1,0.5`: the weight of the hits by meaning, and of those by words. The core knows what is allowed. */
+export function fusionWeights(value: string): FusionWeights {
+  const [dense, keyword, ...more] = value.split(",").map(decimal);
+  if (dense === undefined || keyword === undefined || more.length > 0)
+    throw new InvalidArgumentError("It must be two numbers, such as 1,0.5.");
+  return { dense, keyword };
 }
 
 /** Chunks before and after a hit, or its section; the core knows how many there may be. */

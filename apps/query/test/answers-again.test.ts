@@ -67,6 +67,23 @@ describe("an answer is given again", () => {
     expect(llm.requests).toHaveLength(1);
   });
 
+  it("but not one whose sources another reranker put in order", async () => {
+    let fingerprint = "first";
+    const reranker = {
+      get fingerprint() {
+        return fingerprint;
+      },
+      score: async (_: string, texts: readonly string[]) => texts.map(() => 0.5),
+    };
+    await start({ reranker });
+    llm.play(dance);
+    const asked = (): Promise<Json> => client.ask(question, { rerank: true });
+    expect([await asked(), await asked()]).toMatchObject([{ cache: "miss" }, { cache: "hit" }]);
+    fingerprint = "second";
+    expect(await asked()).toMatchObject({ cache: "miss" });
+    expect(llm.requests).toHaveLength(2);
+  });
+
   it("as the same events, where it is streamed", async () => {
     await start();
     llm.play(dance);

@@ -64,6 +64,7 @@ export interface ServiceOptions {
   /** Default: patient, since a busy machine must not turn hits into misses here. */
   readonly cacheTimeoutMs?: number;
   readonly similarityMin?: number;
+  readonly reranker?: AppDeps["reranker"];
 }
 
 const dimension = 64;
@@ -83,6 +84,7 @@ export async function startService({
   answerTtlSeconds = 600,
   cacheTimeoutMs = 5_000,
   similarityMin,
+  reranker,
 }: ServiceOptions = {}): Promise<TestService> {
   const servers = [await startRedis(), await startRedis()];
   const [queueRedis, cacheRedis] = [
@@ -134,6 +136,7 @@ export async function startService({
     sessions: new Sessions(queueRedis, sessions),
     ...(languageModel === undefined ? {} : { languageModel }),
     ...(similarityMin === undefined ? {} : { similarityMin }),
+    ...(reranker === undefined ? {} : { reranker }),
   };
   const deps = { ...parts, ...replace(parts) };
   const directSearch = createDirectSearch(deps);

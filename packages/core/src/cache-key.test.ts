@@ -7,7 +7,15 @@ const project = parseProjectName("p");
 const filter = { type: "eq", key: "source", value: "a" };
 const request = (more: object = {}): SearchRequest => parseSearchRequest(project, { query: "q", ...more });
 const setting: AnswerSetting = {
-  ...{ keyScope: "read", modelFingerprint: "m", promptVersion: 1, spaceFingerprint: "s", conversation: [], answerTokensMax: null },
+  ...{
+    keyScope: "read",
+    modelFingerprint: "m",
+    promptVersion: 1,
+    spaceFingerprint: "s",
+    rerankerFingerprint: null,
+    conversation: [],
+    answerTokensMax: null,
+  },
 };
 
 describe("answers of questions may stand for each other", () => {
@@ -22,6 +30,13 @@ describe("answers of questions may stand for each other", () => {
     ["number of sources", { top_k: 3 }, {}],
     ["mode", { mode: "dense" }, {}],
     ["weights", { weights: { dense: 1, keyword: 0.1 } }, {}],
+    ["fusion", { fusion: "ranks" }, {}],
+    ["grouping", { group_by: "document", group_size: 2 }, {}],
+    ["minimal score", { min_score: 0.2 }, {}],
+    ["diversity", { diversity: 0.3 }, {}],
+    ["expansion", { expand: "section" }, {}],
+    ["wish for a reranker", { rerank: true }, {}],
+    ["reranker", {}, { rerankerFingerprint: "other" }],
     ["scope of the key", {}, { keyScope: "ingest read" }],
     ["model", {}, { modelFingerprint: "other" }],
     ["prompt", {}, { promptVersion: 2 }],

@@ -25,6 +25,8 @@ export interface AnswerSetting {
   readonly modelFingerprint: string;
   readonly promptVersion: number;
   readonly spaceFingerprint: string;
+  /** Of the reranker that put the sources in order; null where none did. */
+  readonly rerankerFingerprint: string | null;
   /** What was said before the question. */
   readonly conversation: readonly { readonly role: string; readonly content: string }[];
   readonly answerTokensMax: number | null;
@@ -32,7 +34,7 @@ export interface AnswerSetting {
 
 /** Questions whose answers may stand for each other: all but the question itself, of the request and of the setting. */
 export function answerPartition({ query: _, ...retrieval }: SearchRequest, setting: AnswerSetting): string {
-  return digestOf([canonicalJson(retrieval), canonicalJson(setting)]);
+  return digestOf([String(answerVersion), canonicalJson(retrieval), canonicalJson(setting)]);
 }
 
 /** Under which the answer to a question is kept; not by epoch, since an answer knows its own evidence. */

@@ -50,7 +50,7 @@ export { type Fusion, type FusionWeights, fusions, type RankedHit, type Standing
 export { HashEmbedder } from "./reference/hash-embedder.ts";
 export { MemoryBlobStore } from "./reference/memory-blob-store.ts";
 export { MemoryVectorStore } from "./reference/memory-vector-store.ts";
-export type { Reranker } from "./rerank.ts";
+export { type Reranker, rerankerFor } from "./rerank.ts";
 export { type RetrieveDeps, retrieve, type SearchHit } from "./retrieve.ts";
 export { rerankedScale, type SearchMode, scoreScales, searchModes } from "./search-mode.ts";
 export { parseSearchRequest, type SearchRequest } from "./search-request.ts";

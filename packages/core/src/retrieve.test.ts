@@ -32,7 +32,8 @@ function depsOf(found: readonly StoredHit[], reranker?: Reranker): RetrieveDeps 
     store: {
       search: async () => [...found],
       searchKeywords: async () => [...found],
-      vectors: async () => found.map(({ chunkId, text }) => ({ chunkId, text, vector: Float32Array.of(1, 0) })),
+      vectors: async () =>
+        found.map(({ chunkId, text }) => ({ chunkId, text, vector: text === "apart" ? Float32Array.of(0, 1) : Float32Array.of(1, 0) })),
       read: async () => [...found],
     },
     ledger: {
@@ -86,6 +87,15 @@ test("an option that was not asked for leaves no trace", async () => {
   expect(plain).not.toHaveProperty("context");
   expect(plain).not.toHaveProperty("highlights");
   expect((await find({ expand: 1, highlight: true }))[0]).toMatchObject({ context: { firstOrdinal: 0 }, highlights: [] });
+});
+
+test("hits differ where that is asked for, and tell what matches", async () => {
+  const found = [hit("best", { score: 0.9 }), hit("copy", { score: 0.8 }), hit("other", { score: 0.7, text: "apart" })];
+  const idsOf = async (fields: object) => (await find({ mode: "dense", top_k: 2, ...fields }, found)).map(({ chunkId }) => chunkId);
+  expect(await idsOf({})).toEqual(["best", "copy"]);
+  expect(await idsOf({ diversity: 0.8 })).toEqual(["best", "other"]);
+  const [marked] = await find({ mode: "dense", highlight: true }, [hit("h", { text: "is there anything" })]);
+  expect(marked?.highlights).toEqual([{ start: 9, end: 17 }]);
 });
 
 test("the reranker puts the best in order, whole groups of them; every hit keeps its standing of before", async () => {

@@ -1,9 +1,20 @@
 import type { SearchRequest } from "@millrace/client";
-import { limits, parseProjectName, parseSearchRequest, rerankedScale, type SearchMode, scoreScales, searchModes } from "@millrace/core";
+import {
+  type Fusion,
+  type FusionWeights,
+  fusions,
+  limits,
+  parseProjectName,
+  parseSearchRequest,
+  rerankedScale,
+  type SearchMode,
+  scoreScales,
+  searchModes,
+} from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
 import { type Command, Option } from "commander";
 import { hitText } from "../hit-text.ts";
-import { decimal, expansion, filterOf, integerBetween } from "../option-values.ts";
+import { decimal, expansion, filterOf, fusionWeights, integerBetween } from "../option-values.ts";
 import { openQueryService } from "../query-service.ts";
 import { styleFor } from "../styled-text.ts";
 import { print, printJson } from "../terminal.ts";
@@ -12,6 +23,8 @@ interface SearchOptions {
   readonly project: string;
   readonly topK: number;
   readonly mode: SearchMode;
+  readonly weights?: FusionWeights;
+  readonly fusion?: Fusion;
   readonly filter?: string;
   readonly minScore?: number;
   readonly groupBy?: "document";
@@ -36,6 +49,10 @@ export function addSearchCommand(program: Command): void {
     .addOption(
       new Option("-m, --mode <mode>", "by meaning (dense), by words (keyword), or both (hybrid)").choices(searchModes).default("hybrid"),
     )
+    .option("--weights <dense,keyword>", "of both lists in a hybrid search, 0 to 1 each, such as 1,0.5", fusionWeights)
+    .addOption(
+      new Option("--fusion <how>", "of a hybrid search: by how far hits stand out in each list, or by their ranks").choices(fusions),
+    )
     .option("--filter <json>", "only documents that match this filter")
     .option("--min-score <score>", "leave out hits below it, by the scale of the mode", decimal)
     .addOption(new Option("--group-by <what>", "the best hits of each document; --top-k counts documents then").choices(["document"]))
@@ -51,12 +68,14 @@ export function addSearchCommand(program: Command): void {
 async function runSearch(query: string, options: SearchOptions): Promise<void> {
   const config = loadConfig();
   const project = parseProjectName(options.project);
-  const { topK, mode, filter, minScore, groupBy, groupSize, diversity, expand } = options;
+  const { topK, mode, weights, fusion, filter, minScore, groupBy, groupSize, diversity, expand } = options;
   const body: SearchRequest = {
     query,
     top_k: topK,
     mode,
     highlight: true,
+    ...(weights === undefined ? {} : { weights }),
+    ...(fusion === undefined ? {} : { fusion }),
     ...(filter === undefined ? {} : { filter: filterOf(filter) }),
     ...(minScore === undefined ? {} : { min_score: minScore }),
     ...(groupBy === undefined ? {} : { group_by: groupBy }),

@@ -12,6 +12,7 @@ import {
   limits,
   type ProjectName,
   type RetrieveDeps,
+  rerankerFor,
   retrieve,
   type SearchDeps,
   type SearchHit,
@@ -140,7 +141,11 @@ export class Answering {
         keeper: deps.questions,
         ledger: deps.ledger,
         similarityMin: deps.similarityMin,
-        setting: { keyScope: asker.scopes.toSorted().join(" "), spaceFingerprint: deps.embedder.space.fingerprint },
+        setting: {
+          keyScope: asker.scopes.toSorted().join(" "),
+          spaceFingerprint: deps.embedder.space.fingerprint,
+          rerankerFingerprint: rerankerFor(request.search, deps)?.fingerprint ?? null,
+        },
         embed: (texts, purpose, own) =>
           purpose === "query" ? deps.embedder.embed(texts, own, purpose) : deps.model.embed(texts, own, purpose),
         async retrieve(search, own) {

@@ -104,13 +104,17 @@ async function belongings(tenant: Tenant): Promise<unknown> {
   const [url = ""] = services.urls;
   const read = async (path: string): Promise<unknown> =>
     JSON.parse(await (await fetch(url + path, { headers: { authorization: `Bearer ${tenant.key}` } })).text());
-  const { data } = (await read("/v1/documents?limit=1000")) as { data: { source: string }[] };
+  const { data } = (await read("/v1/documents?limit=1000")) as { data: { document_id: string; source: string }[] };
+  const documents = data.filter(({ source }) => source !== uploaded.source);
+  expect(documents.map((each) => each.document_id).sort(), `documents that ${tenant.project} is told of`).toEqual(
+    [...tenant.documentIds].sort(),
+  );
   const chunks = await Promise.all(tenant.documentIds.map((id) => read(`/v1/documents/${id}/chunks`)));
   const rows: string[] = [];
   for await (const page of services.store.scan(tenant.project, new AbortController().signal))
     rows.push(...page.map(({ chunkId }) => chunkId));
   const talk = await read(`/v1/sessions/${tenant.talk}`);
-  return { talk, documents: data.filter(({ source }) => source !== uploaded.source), chunks, rows: rows.sort() };
+  return { talk, documents, chunks, rows: rows.sort() };
 }
 
 /** Every project's own answers, in the caches of every process; all projects ask at once, so that what they share on the way is shared. */

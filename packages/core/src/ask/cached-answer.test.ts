@@ -49,7 +49,7 @@ function afterFailure(error: Error): CachedAnswerDeps {
       },
     ],
     ledger: { epoch: async () => "1", liveGenerations: async () => new Map() },
-    setting: { keyScope: "read", spaceFingerprint: "s" },
+    setting: { keyScope: "read", spaceFingerprint: "s", rerankerFingerprint: null },
     similarityMin: undefined,
   };
 }

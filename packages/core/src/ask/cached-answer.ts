@@ -68,7 +68,7 @@ export interface CachedAnswerDeps extends AnswerDeps {
     epoch(project: ProjectName): Promise<string>;
     liveGenerations(project: ProjectName, documentIds: readonly string[]): Promise<ReadonlyMap<string, string>>;
   };
-  readonly setting: Pick<AnswerSetting, "keyScope" | "spaceFingerprint">;
+  readonly setting: Pick<AnswerSetting, "keyScope" | "spaceFingerprint" | "rerankerFingerprint">;
   /** Cosine similarity from which two questions may be one. Undefined: only the same words are the same question. */
   readonly similarityMin: number | undefined;
 }
