@@ -26,7 +26,7 @@ import type { QueryMetrics } from "../metrics.ts";
 import { problemOf, Refusal } from "../problem.ts";
 import type { Caller } from "../quota/quota-policy.ts";
 import type { QuestionTicket, Quotas } from "../quota/quotas.ts";
-import { QuestionTrace, type SpanExporter } from "../tracing/question-trace.ts";
+import { QuestionTrace, type Span, type SpanExporter } from "../tracing/question-trace.ts";
 import type { UsageCounters } from "../usage/usage-counters.ts";
 import { eventStream, type ServerSentEvent } from "./event-stream.ts";
 import { type Sessions, type ToldTurn, withdrawDeleted } from "./sessions.ts";
@@ -255,11 +255,11 @@ function tracedParts(deps: AnsweringDeps, trace: QuestionTrace): RetrieveDeps {
 }
 
 /** By the names of OpenTelemetry's conventions for generative AI. */
-function tokensOf({ model, usage }: Asked["answer"]): Readonly<Record<string, string | number>> {
+function tokensOf({ model, usage }: Asked["answer"]): Span["attributes"] {
   if (model === undefined) return {};
   return {
     "gen_ai.response.model": model,
-    "gen_ai.usage.input_tokens": usage.promptTokens,
-    "gen_ai.usage.output_tokens": usage.completionTokens,
+    "gen_ai.usage.input_tokens": BigInt(usage.promptTokens),
+    "gen_ai.usage.output_tokens": BigInt(usage.completionTokens),
   };
 }

@@ -81,10 +81,10 @@ function nanosOf(ms: number): string {
   return String(BigInt(Math.round(ms * 1_000)) * 1_000n);
 }
 
-function attributesOf(attributes: Readonly<Record<string, string | number>>): object[] {
+function attributesOf(attributes: Span["attributes"]): object[] {
   return Object.entries(attributes).map(([key, value]) => ({
     key,
     value:
-      typeof value === "string" ? { stringValue: value } : Number.isInteger(value) ? { intValue: String(value) } : { doubleValue: value },
+      typeof value === "string" ? { stringValue: value } : typeof value === "bigint" ? { intValue: String(value) } : { doubleValue: value },
   }));
 }

@@ -13,7 +13,8 @@ export interface Span {
   readonly startMs: number;
   readonly durationMs: number;
   readonly failed: boolean;
-  readonly attributes: Readonly<Record<string, string | number>>;
+  /** Whole numbers as bigints: a name has one type. */
+  readonly attributes: Readonly<Record<string, string | number | bigint>>;
 }
 
 export interface SpanExporter {
@@ -65,7 +66,7 @@ export class QuestionTrace {
   }
 
   /** Hands the spans over, each with its share of the whole time. */
-  end(attributes: Readonly<Record<string, string | number>>, failed = false): void {
+  end(attributes: Span["attributes"], failed = false): void {
     if (this.#exporter === undefined) return;
     const root = { name: "ask", spanId: this.#rootSpanId, parentSpanId: this.#callerSpanId, isRoot: true, failed };
     const durationMs = performance.now() - this.#startedAt;
