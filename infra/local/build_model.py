@@ -85,10 +85,10 @@ def read_config(weights_folder: Path) -> dict:
 def write_graphs(weights: dict, config: dict, paths: dict[str, Path], padded: bool) -> None:
     kind = "exchange" if padded else "serving"
     step(f"building the {kind} graph, fp32")
-    save(build_graph(weights, config, padded=padded, byte_embeddings=False), paths["fp32"])
+    save(build_graph(weights, config, padded=padded, exact=True), paths["fp32"])
     check("fp32", paths["fp32"])
     step(f"building the {kind} graph, int8")
-    graph = build_graph(weights, config, padded=padded, byte_embeddings=True)
+    graph = build_graph(weights, config, padded=padded, exact=False)
     try:
         write_int8(graph, paths["int8"], reduce_range=False)
         check("int8", paths["int8"])
