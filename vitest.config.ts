@@ -46,6 +46,7 @@ export default defineConfig({
             "infra/test/**/*.test.ts",
             "examples/test/**/*.test.ts",
             "bench/test/ingest-quick.test.mjs",
+            "bench/test/ablation-quick.test.mjs",
             "bench/test/answer-cache.test.mjs",
           ],
           // Each file starts servers and processes of its own; more at once than two cores carry only makes all of them slow.

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { randomOf, shuffled } from "../measure/statistics.mjs";
 import { root } from "../report/results.mjs";
 
-const data = process.env.MILLRACE_TEST_DATA || join(root, "..", "shared", "data");
+export const data = process.env.MILLRACE_TEST_DATA || join(root, "..", "shared", "data");
 /** Of a Markdown file, for choosing how many files make a number of chunks. */
 const bytesPerChunk = 700;
 

@@ -4,10 +4,10 @@ import { conditionsLine } from "../report/results.mjs";
 import { count, figure, megabytes, table } from "../report/table.mjs";
 
 /** Median over the repetitions. @param {(run: object) => number} of */
-const mid = (runs, of) => (runs === undefined ? undefined : median(runs.map(of)));
-const cpuOf = ({ cpuSeconds }) => Object.values(cpuSeconds).reduce((sum, each) => sum + each, 0);
+export const mid = (runs, of) => (runs === undefined ? undefined : median(runs.map(of)));
+export const cpuOf = ({ cpuSeconds }) => Object.values(cpuSeconds).reduce((sum, each) => sum + each, 0);
 const rate = ({ chunks, seconds }) => chunks / seconds;
-const tokenRate = ({ tokens, seconds }) => tokens / seconds;
+export const tokenRate = ({ tokens, seconds }) => tokens / seconds;
 
 export function comparisonTable(contestants, runs) {
   const head = [

@@ -12,13 +12,19 @@ export function modelOf(dtype) {
   return { ...graph(files[dtype].path), exchange: graph(`onnx/model${dtype === "int8" ? "_int8" : ""}.onnx`) };
 }
 
-/** Adds the token ids, special tokens included. @throws Error when they are not as many as the product says */
-export async function tokenise({ modelPath }, chunks) {
+/** The library's own tokenizer: text in, ids out, special tokens included. */
+export async function encoderOf({ modelPath }) {
   env.allowRemoteModels = false;
   env.localModelPath = dirname(modelPath);
   const tokenizer = await AutoTokenizer.from_pretrained(basename(modelPath), { local_files_only: true });
+  return (text) => tokenizer.encode(text);
+}
+
+/** Adds the token ids, special tokens included. @throws Error when they are not as many as the product says */
+export async function tokenise(model, chunks) {
+  const encode = await encoderOf(model);
   return chunks.map((chunk) => {
-    const ids = tokenizer.encode(chunk.text);
+    const ids = encode(chunk.text);
     if (ids.length !== chunk.tokens)
       throw new Error(`A chunk of ${chunk.source} has ${ids.length} tokens, and the product says ${chunk.tokens}`);
     return { ...chunk, ids };
