@@ -14,7 +14,7 @@ const tokensMax = 256;
  */
 export function cranfield(encode) {
   if (!existsSync(folder)) return undefined;
-  const read = (name) => readFileSync(join(folder, name), "utf8");
+  const read = (name) => readFileSync(join(folder, name), "utf8").replaceAll("\r\n", "\n");
   const documents = entries(read("cran.all.1400")).map((fields) => `${fields.get("T")}\n\n${fields.get("W")}`);
   const queries = entries(read("cran.qry")).map((fields) => fields.get("W"));
   const texts = [...documents, ...queries].map((text) => text.replace(/\s+/g, " ").trim());
@@ -31,7 +31,7 @@ export function cranfield(encode) {
 /** Fields of each entry of the SMART format: `.I` begins one, `.T` and the like a field. */
 function entries(text) {
   return text
-    .split(/^\.I.*\n/m)
+    .split(/^\.I .*\n/m)
     .slice(1)
     .map((entry) => new Map(entry.split(/^\.(?=[A-Z]\s*$)/m).map((field) => [field[0], field.slice(1).trim()])));
 }
