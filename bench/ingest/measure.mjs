@@ -50,11 +50,14 @@ export async function runLangChain(chunks, options) {
   }
 }
 
-/** The command, from its start to its end, on a stack that is up and has embedded one small document: like the others, without loading the model. */
+/** Chunks enough that every compute process has had some, and has loaded the model. */
+const warmChunks = 128;
+
+/** The command, from its start to its end, on a stack that is up and has embedded some documents: like the others, without loading the model. */
 export async function runPipeline({ folder, chunks }) {
   const installation = await Installation.start();
   try {
-    const warm = generatedCorpus(1, 7, 1);
+    const warm = generatedCorpus(warmChunks, 7);
     await installation.ingest([warm.folder, "--project", "warm"]);
     rmSync(warm.folder, { recursive: true });
     const roots = [installation.pid];

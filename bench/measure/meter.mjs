@@ -17,19 +17,25 @@ export function roleOf(command) {
   return roles.find(([, pattern]) => pattern.test(command))?.[0] ?? "process";
 }
 
+const intervalMs = 250;
+const samplesPerMemory = 4;
+
 /**
  * Memory and processor time of process trees, sampled while something runs. Peaks are of the sums at one instant, not sums of peaks. A process that
- * ends counts with what it was last seen to have used: at most one interval is lost.
+ * ends counts with what it was last seen to have used: at most a quarter of a second is lost.
+ *
+ * Memory is looked at once a second only: for each process the kernel goes through all of its pages, which takes as long as many documents do.
  */
 export class Meter {
   #roots;
+  #samples = 0;
   #timer;
   /** pid:start → { role, first, last } processor seconds */
   #cpu = new Map();
   #peak = { total: 0, store: 0, roles: {} };
 
-  /** @param {() => readonly number[]} roots process ids whose trees are meant @param {number} intervalMs */
-  constructor(roots, intervalMs = 250) {
+  /** @param {() => readonly number[]} roots process ids whose trees are meant */
+  constructor(roots) {
     this.#roots = roots;
     this.#sample(true);
     this.#timer = setInterval(() => this.#sample(false), intervalMs);
@@ -48,6 +54,7 @@ export class Meter {
   }
 
   #sample(initial) {
+    const withMemory = this.#samples++ % samplesPerMemory === 0;
     const bytes = {};
     for (const { pid, startTicks, cpuSeconds, command } of processTree(this.#roots())) {
       const key = `${pid}:${startTicks}`;
@@ -55,7 +62,7 @@ export class Meter {
       const known = this.#cpu.get(key) ?? { first: initial ? cpuSeconds : 0 };
       // A forked process shows its parent's command line until it runs its own program, one that has ended none.
       const role = command === "" && known.role !== undefined ? known.role : roleOf(command);
-      bytes[role] = (bytes[role] ?? 0) + pssBytes(pid);
+      if (withMemory) bytes[role] = (bytes[role] ?? 0) + pssBytes(pid);
       this.#cpu.set(key, { ...known, role, last: cpuSeconds });
     }
     const { "Milvus Lite": store = 0, ...ours } = bytes;

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { isMillraceError, type ProjectName } from "@millrace/core";
 import { type DocumentEntry, type Ledger, type LedgerEvent, settledStates } from "@millrace/ledger";
 import type { IngestRun, SettledState } from "./ingest-run.ts";
@@ -10,11 +11,14 @@ export interface FollowDeps {
   /** On a connection of its own: reading events blocks it. */
   readonly events: Ledger;
   readonly ledger: Ledger;
-  /** Called about once a second. */
+  /** Called at least about once a second. */
   readonly onTick: () => void;
 }
 
 const blockMs = 1_000;
+/** With more than so many open documents their events are read together: one by one, each would cost Redis and this process a turn. */
+const fewDocuments = 20;
+const gatherMs = 100;
 const reconcileMs = 5_000;
 const outageMsMax = 60_000;
 const reconcileBatch = 500;
@@ -42,9 +46,10 @@ export async function follow(run: IngestRun, project: ProjectName, deps: FollowD
     } catch (error) {
       if (!isMillraceError(error) || !error.retryable || performance.now() - answeredAt > outageMsMax) throw error;
       run.warn(`The queue Redis does not answer, trying again: ${error.message}`);
-      await new Promise((resolve) => setTimeout(resolve, blockMs));
+      await delay(blockMs);
     }
     deps.onTick();
+    if (run.openCount > fewDocuments) await delay(gatherMs);
   }
 }
 

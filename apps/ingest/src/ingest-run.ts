@@ -136,6 +136,10 @@ export class IngestRun {
     return this.#allPlanned && this.#open.size === 0;
   }
 
+  get openCount(): number {
+    return this.#open.size;
+  }
+
   openDocumentIds(): string[] {
     return [...this.#open.keys()];
   }

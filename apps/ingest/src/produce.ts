@@ -10,7 +10,7 @@ import {
   type ProjectName,
   queuedBytes,
 } from "@millrace/core";
-import type { DocumentEntry, Ledger, PlanResult } from "@millrace/ledger";
+import type { DocumentEntry, Ledger, PlanRequest, PlanResult } from "@millrace/ledger";
 import type { Producer, Urgency } from "@millrace/queue";
 import type { FileBlobStore } from "@millrace/runtime";
 import { storeFile } from "./stored-file.ts";
@@ -58,7 +58,9 @@ export interface PlannedDocument {
   readonly failure?: { readonly code: string; readonly message: string };
 }
 
-const batchDocumentsMax = 100;
+/** Of the first batch, so that the workers have something to do soon; each has four times as many as the one before. */
+const batchDocumentsMin = 8;
+const batchDocumentsMax = 128;
 const batchBytesMax = 64 * 1024 * 1024;
 const concurrency = 4;
 const roomPollMs = 500;
@@ -81,13 +83,26 @@ export async function* produce(
       project,
       batch.map((file) => documentIdOf(project, file.source)),
     );
-    const planned = await mapConcurrently(batch, (file, index) => planFile(file, entries[index], deps, request, signal));
-    const jobs = planned.flatMap(({ documentId, outcome, generation }) =>
+    const taken = await mapConcurrently(batch, (file, index) => takeFile(file, entries[index], deps, request, signal));
+    const toPlan = taken.flatMap((each) => ("failure" in each ? [] : [each]));
+    const plans = await deps.ledger.planAll(project, toPlan);
+    const jobs = plans.flatMap(({ documentId, outcome, generation }) =>
       outcome === "added" || outcome === "updated" ? [{ version: 1 as const, project, documentId, generation }] : [],
     );
     await deps.producer.addDocuments(project, jobs, request.urgency);
-    yield planned;
+    const bySource = new Map(toPlan.map(({ source }, index) => [source, plans[index] as PlanResult]));
+    yield taken.map((each, index) =>
+      "failure" in each ? each : plannedDocument(each, bySource.get(each.source) as PlanResult, entries[index]),
+    );
   }
+}
+
+function plannedDocument({ source, bytes, contentHash }: TakenFile, plan: PlanResult, entry: DocumentEntry | undefined): PlannedDocument {
+  const { documentId, outcome } = plan;
+  const planned = { source, documentId, bytes, contentHash, outcome };
+  if (outcome !== "failed") return { ...planned, empty: entry?.state === "empty" };
+  const { code, message } = entry?.failure ?? { code: "document.failed", message: "These bytes failed before" };
+  return { ...planned, failure: { code, message } };
 }
 
 /** Neither the disk nor Redis should fill up because files are found faster than they are processed. */
@@ -115,26 +130,23 @@ export async function reject(file: FailedFile, { ledger }: ProduceDeps, { projec
   return { source, documentId, bytes, contentHash: "", outcome: "failed", failure: { code, message } };
 }
 
-async function planFile(
+/** A file whose bytes are stored. */
+type TakenFile = Omit<PlanRequest, "project">;
+
+/** Stores the bytes of a file. @returns what is to be planned, or the failure that leaves nothing to plan */
+async function takeFile(
   file: FoundFile,
   entry: DocumentEntry | undefined,
   deps: ProduceDeps,
   request: ProduceRequest,
   signal: AbortSignal,
-): Promise<PlannedDocument & { generation: string }> {
+): Promise<TakenFile | (PlannedDocument & Required<Pick<PlannedDocument, "failure">>)> {
   const { project, ingestId, metadata, force, takeOver, documentBytesMax } = request;
   const fingerprint = fingerprintWith(request.fingerprint, metadata);
   const { source, origin } = file;
-  const failed = (code: string, message: string): PlannedDocument & { generation: string } => {
-    return {
-      source,
-      documentId: documentIdOf(project, source),
-      bytes: file.bytes,
-      contentHash: "",
-      outcome: "failed",
-      failure: { code, message },
-      generation: "",
-    };
+  const failed = (code: string, message: string) => {
+    const documentId = documentIdOf(project, source);
+    return { source, documentId, bytes: file.bytes, contentHash: "", outcome: "failed" as const, failure: { code, message } };
   };
   let stored: { contentHash: string; bytes: number };
   try {
@@ -153,10 +165,7 @@ async function planFile(
   }
   const mediaType = mediaTypeOf(source);
   if (mediaType === undefined) return failed("file.unsupported_type", "No parser for this type of file");
-  const plan = await deps.ledger.plan({ project, source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, metadata, force });
-  if (plan.outcome !== "failed") return { source, bytes, contentHash, ...plan, empty: entry?.state === "empty" };
-  const before = entry?.failure ?? { code: "document.failed", message: "These bytes failed before" };
-  return { source, bytes, contentHash, ...plan, failure: { code: before.code, message: before.message } };
+  return { source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, metadata, force };
 }
 
 /** Whether the document was read from another file, which still exists. A file that was moved or reached by another path is the same one. */
@@ -177,9 +186,11 @@ function isDocumentFailure(error: unknown): error is MillraceError {
 function* batchesOf(files: readonly FoundFile[]): Generator<FoundFile[]> {
   let batch: FoundFile[] = [];
   let bytes = 0;
+  let documentsMax = batchDocumentsMin;
   for (const file of files) {
-    if (batch.length > 0 && (batch.length === batchDocumentsMax || bytes + file.bytes > batchBytesMax)) {
+    if (batch.length > 0 && (batch.length === documentsMax || bytes + file.bytes > batchBytesMax)) {
       yield batch;
+      documentsMax = Math.min(documentsMax * 4, batchDocumentsMax);
       batch = [];
       bytes = 0;
     }

@@ -3,24 +3,28 @@ import type { IngestRun } from "./ingest-run.ts";
 
 const noWorkerMs = 5_000;
 const standstillMs = 30_000;
+/** Redis lists all its clients for the answer. */
+const askMs = 1_000;
 
 /**
  * Warns when nobody works on the queue, or nothing has moved for long: somebody who waits should know what for. The function returned is
- * to be called about once a second.
+ * to be called at least about once a second.
  */
 export function watchForStandstill(run: IngestRun, producer: Producer): () => void {
   let workerSeenAt = performance.now();
   let warnedAt = 0;
   let asking = false;
+  let askedAt = workerSeenAt;
   const warnOnceInAWhile = (text: string): void => {
     if (warnedAt !== 0 && performance.now() - warnedAt < standstillMs) return;
     warnedAt = performance.now();
     run.warn(text);
   };
   return () => {
-    if (run.openDocumentIds().length === 0) workerSeenAt = performance.now();
-    else if (!asking) {
+    if (run.openCount === 0) workerSeenAt = performance.now();
+    else if (!asking && performance.now() - askedAt >= askMs) {
       asking = true;
+      askedAt = performance.now();
       producer
         .workerCount("documents")
         .then((workers) => {

@@ -63,9 +63,9 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   const { ledger, store, onStage } = deps;
   const stages = new Stages(deps);
   const counts = { chunks: 0, embedded: 0 };
-  const begun = await stages.run("parse", () => persist(() => ledger.begin(ref, randomUUID()), signal));
+  const begin = () => Promise.all([ledger.begin(ref, randomUUID()), ledger.get(ref.project, ref.documentId)]);
+  const [begun, entry] = await stages.run("parse", () => persist(begin, signal));
   if (begun !== "begun") return { outcome: begun, ...counts };
-  const entry = await persist(() => ledger.get(ref.project, ref.documentId), signal);
   if (entry?.mediaType === undefined)
     throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });
 

@@ -21,6 +21,8 @@ export interface WorkerParts {
 
 /** Jobs under way get this long to finish at a stop, before they are aborted and handed back. */
 const drainMs = 8_000;
+/** Short documents that are done within a moment share a write, and what follows it. It delays nothing but a document's own end. */
+const writeRestMs = 250;
 
 /**
  * Connects a worker and starts its consumers.
@@ -33,10 +35,12 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
       hint: "`millrace up` starts workers with both.",
     });
   }
-  const connect = (role: "queue" | "worker") =>
+  const connect = (role: "queue" | "ledger" | "worker") =>
     connectRedis(redisQueueUrl, role, (error) => logger.warn({ role, reason: error.message }, "redis.error"));
   const redis = connect("queue");
   lifecycle.onClose("redis", () => redis.disconnect());
+  const ledgerRedis = connect("ledger");
+  lifecycle.onClose("ledger redis", () => ledgerRedis.disconnect());
   const { appendOnly } = await assertQueueRedisSafe(redis);
   if (!appendOnly) logger.warn("The queue Redis has no append-only file: accepted work is lost when it stops");
 
@@ -45,14 +49,15 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
   const store = new MilvusVectorStore({
     address: milvusAddress,
     space: embedder.space,
-    redis,
+    redis: ledgerRedis,
+    writeRestMs,
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());
   const producer = new Producer(redis);
   lifecycle.onClose("producer", () => producer.close());
-  const ledger = new Ledger(redis);
-  const spaces = new EmbeddingSpaces(redis);
+  const ledger = new Ledger(ledgerRedis);
+  const spaces = new EmbeddingSpaces(ledgerRedis);
   const blobs = new FileBlobStore(join(config.home, "blobs"));
 
   const deps: HandlerDeps = { ledger, spaces, blobs, parser, embedder, store, producer, chunking: config.chunking, logger, onStage };

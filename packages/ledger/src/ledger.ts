@@ -140,22 +140,26 @@ export class Ledger {
 
   /** @throws DependencyError `ledger.unavailable`, as every method here */
   async plan(request: PlanRequest): Promise<PlanResult> {
-    const { project, source } = request;
-    const documentId = documentIdOf(project, source);
+    const [result] = await this.planAll(request.project, [request]);
+    return result as PlanResult;
+  }
+
+  /** Documents of one project, in one round trip; each is planned or not by itself. */
+  async planAll(project: ProjectName, requests: readonly Omit<PlanRequest, "project">[]): Promise<PlanResult[]> {
+    if (requests.length === 0) return [];
     // In a slot of its own, hence not part of the script; written first, a crash between leaves an empty project.
     await this.#call((redis) => redis.sadd(projectsKey, project));
-    const [outcome, generation] = (await this.#run("plan", project, documentId, [
-      source,
-      request.contentHash,
-      request.fingerprint,
-      request.mediaType,
-      request.bytes,
-      request.origin,
-      request.ingestId,
-      request.force === true ? 1 : 0,
-      JSON.stringify(request.metadata ?? {}),
-    ])) as [PlanResult["outcome"], string];
-    return { documentId, outcome, generation };
+    const planned = requests.map((request) => {
+      const documentId = documentIdOf(project, request.source);
+      const { source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, force = false, metadata = {} } = request;
+      const given = [source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, force ? 1 : 0, JSON.stringify(metadata)];
+      return { documentId, command: ["eval", ...evalArguments("plan", project, documentId, given)] };
+    });
+    const replies = await this.#pipeline(planned.map(({ command }) => command));
+    return planned.map(({ documentId }, index) => {
+      const [outcome, generation] = replies[index] as [PlanResult["outcome"], string];
+      return { documentId, outcome, generation };
+    });
   }
 
   async reject(request: RejectRequest): Promise<string> {
@@ -407,17 +411,10 @@ export class Ledger {
   }
 
   #run(name: keyof typeof transitions, project: ProjectName, documentId: string, args: readonly (string | number)[]): Promise<unknown> {
-    const keys = [
-      documentKey(project, documentId),
-      ...["sources", "states", "epoch", "garbage", "sequence"].map((part) => projectKey(project, part)),
-      `${projectKey(project, "ingest")}:`,
-      ...["load", "contents"].map((part) => projectKey(project, part)),
-    ];
-    // EVAL with the text rather than EVALSHA: nothing to recover after a failover or SCRIPT FLUSH, and Redis compiles a text once anyway.
-    return this.#call((redis) => redis.eval(transitions[name], keys.length, ...keys, documentId, ...args));
+    return this.#call((redis) => redis.eval(...evalArguments(name, project, documentId, args)));
   }
 
-  async #pipeline(commands: string[][]): Promise<unknown[]> {
+  async #pipeline(commands: (string | number)[][]): Promise<unknown[]> {
     const replies = await this.#call((redis) => redis.pipeline(commands).exec());
     return (replies ?? []).map(([error, value]) => {
       if (error !== null) throw unavailable(error);
@@ -432,6 +429,22 @@ export class Ledger {
       throw unavailable(error);
     }
   }
+}
+
+/** EVAL with the text rather than EVALSHA: nothing to recover after a failover or SCRIPT FLUSH, and Redis compiles a text once anyway. */
+function evalArguments(
+  name: keyof typeof transitions,
+  project: ProjectName,
+  documentId: string,
+  args: readonly (string | number)[],
+): [script: string, keyCount: number, ...keysAndArguments: (string | number)[]] {
+  const keys = [
+    documentKey(project, documentId),
+    ...["sources", "states", "epoch", "garbage", "sequence"].map((part) => projectKey(project, part)),
+    `${projectKey(project, "ingest")}:`,
+    ...["load", "contents"].map((part) => projectKey(project, part)),
+  ];
+  return [transitions[name], keys.length, ...keys, documentId, ...args];
 }
 
 function projectKey(project: ProjectName, part: string): string {

@@ -153,3 +153,33 @@ describe("those that wait when a batch comes back", () => {
     expect(await replied(second, batches)).toBe("A2");
   });
 });
+
+test("after a batch the next waits for company until its rest is over, unless it is full; one that comes later goes at once", async () => {
+  const sent: (readonly number[])[] = [];
+  const batcher = new Batcher<number, undefined>({
+    send: async (requests) => {
+      sent.push(requests);
+      return requests.map(() => undefined);
+    },
+    sizeOf: (request) => request,
+    sizeMax: 10,
+    inFlightMax: 1,
+    restMs: 60,
+  });
+  const since = performance.now();
+  await batcher.ask(1, signal);
+  expect(performance.now() - since).toBeLessThan(50); // nobody was there before it
+  const waiting = batcher.ask(4, signal);
+  await turn();
+  await Promise.all([waiting, batcher.ask(5, signal)]);
+  expect(performance.now() - since).toBeGreaterThan(55);
+  expect(sent).toEqual([[1], [4, 5]]);
+
+  const full = batcher.ask(6, signal);
+  const next = batcher.ask(7, signal);
+  await full;
+  expect(performance.now() - since).toBeLessThan(110);
+  expect(sent.at(-1)).toEqual([6]);
+  await next;
+  expect(sent.at(-1)).toEqual([7]);
+});

@@ -14,6 +14,10 @@ export interface BatcherOptions<Request, Reply> {
   /** Requests of different kinds never share a batch. Default: all are of one kind. */
   readonly kindOf?: (request: Request) => string;
   readonly sizeMax: number;
+  /** What a request counts in `sizeMax`. Default: 1. A larger one than that goes alone. */
+  readonly sizeOf?: (request: Request) => number;
+  /** After a batch the next of its kind waits for so long for company, unless it is full. Default 0. */
+  readonly restMs?: number;
   /** Batches of one kind in flight at most. */
   readonly inFlightMax: number;
   /** Batches of all kinds together in flight at most; asked each time. Default: as many as there are kinds. */
@@ -45,6 +49,7 @@ interface Kind<Request, Reply> {
   /** Since when and until when at most those that wait linger; on the clock of `performance.now()`. */
   lingers: { readonly since: number; readonly until: number } | undefined;
   timer: NodeJS.Timeout | undefined;
+  resting: boolean;
 }
 
 /** How often it is looked whether those that linger have had company enough. */
@@ -62,7 +67,7 @@ export class Batcher<Request, Reply> {
 
   /** Whether something waits or is in flight. */
   get isBusy(): boolean {
-    return this.#kinds.size > 0;
+    return [...this.#kinds.values()].some(({ waiting, inFlight }) => waiting.size > 0 || inFlight > 0);
   }
 
   /** @throws what `send` throws, to all of a batch alike; the signal's reason when this caller gives up */
@@ -72,7 +77,7 @@ export class Batcher<Request, Reply> {
       const name = this.#options.kindOf?.(request) ?? "";
       let kind = this.#kinds.get(name);
       if (kind === undefined) {
-        kind = { waiting: new Set(), inFlight: 0, lingers: undefined, timer: undefined };
+        kind = { waiting: new Set(), inFlight: 0, lingers: undefined, timer: undefined, resting: false };
         this.#kinds.set(name, kind);
       }
       const { waiting } = kind;
@@ -100,8 +105,9 @@ export class Batcher<Request, Reply> {
   }
 
   #dispatch(name: string, kind: Kind<Request, Reply>): void {
-    const allMax = this.#options.inFlightAllMax?.() ?? Number.POSITIVE_INFINITY;
-    while (kind.waiting.size > 0 && kind.inFlight < this.#options.inFlightMax && this.#inFlight < allMax) {
+    const { inFlightMax, inFlightAllMax, restMs = 0 } = this.#options;
+    const allMax = inFlightAllMax?.() ?? Number.POSITIVE_INFINITY;
+    while (kind.waiting.size > 0 && kind.inFlight < inFlightMax && this.#inFlight < allMax) {
       if (this.#lingers(kind)) {
         kind.timer ??= setTimeout(() => {
           kind.timer = undefined;
@@ -109,8 +115,10 @@ export class Batcher<Request, Reply> {
         }, lingerPollMs);
         return;
       }
-      const batch = [...kind.waiting].slice(0, this.#options.sizeMax);
+      const batch = this.#nextBatch(kind);
+      if (kind.resting && batch.length === kind.waiting.size) break; // there is room in it
       for (const one of batch) kind.waiting.delete(one);
+      if (restMs > 0) this.#rest(name, kind, restMs);
       kind.inFlight++;
       this.#inFlight++;
       const sentAt = performance.now();
@@ -125,7 +133,28 @@ export class Batcher<Request, Reply> {
         for (const [each, other] of [...this.#kinds]) this.#dispatch(each, other);
       });
     }
-    if (kind.waiting.size === 0 && kind.inFlight === 0 && this.#kinds.get(name) === kind) this.#kinds.delete(name);
+    if (kind.waiting.size === 0 && kind.inFlight === 0 && !kind.resting && this.#kinds.get(name) === kind) this.#kinds.delete(name);
+  }
+
+  #nextBatch({ waiting }: Kind<Request, Reply>): Waiting<Request, Reply>[] {
+    const { sizeMax, sizeOf = () => 1 } = this.#options;
+    const batch: Waiting<Request, Reply>[] = [];
+    let size = 0;
+    for (const one of waiting) {
+      size += sizeOf(one.request);
+      if (batch.length > 0 && size > sizeMax) break;
+      batch.push(one);
+    }
+    return batch;
+  }
+
+  #rest(name: string, kind: Kind<Request, Reply>, restMs: number): void {
+    if (kind.resting) return; // this one was full; the rest goes on
+    kind.resting = true;
+    setTimeout(() => {
+      kind.resting = false;
+      this.#dispatch(name, kind);
+    }, restMs);
   }
 
   #lingers({ lingers, waiting }: Kind<Request, Reply>): boolean {

@@ -120,8 +120,9 @@ export class FileBlobStore implements BlobStore {
       await orUnavailable(mkdir(dirname(path), { recursive: true }));
       await orUnavailable(rename(temporary, path));
       await orUnavailable(syncFolder(dirname(path)));
-    } finally {
+    } catch (error) {
       await rm(temporary, { force: true });
+      throw error;
     }
   }
 }

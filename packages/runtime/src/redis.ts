@@ -8,11 +8,15 @@ export type { Redis };
  * must retry for ever (`maxRetriesPerRequest: null`, BullMQ insists on it). The cache connection never queues while offline:
  * a broken cache is a miss now, not an answer later.
  */
-export type RedisRole = "queue" | "service" | "worker" | "cache";
+export type RedisRole = "queue" | "ledger" | "service" | "worker" | "cache";
+
+/** A peer that went away without a word leaves a connection that looks well: one that owes an answer for so long is replaced. */
+const patient = { maxRetriesPerRequest: 2, connectTimeout: 5_000, commandTimeout: 10_000, socketTimeout: 5_000 } as const;
 
 const roleOptions = {
-  // A peer that went away without a word leaves a connection that looks well: one that owes an answer for so long is replaced.
-  queue: { maxRetriesPerRequest: 2, connectTimeout: 5_000, commandTimeout: 10_000, socketTimeout: 5_000 },
+  queue: patient,
+  // Many documents at once: what they ask in one turn of the event loop goes in one write. Not for BullMQ, which may hang by it.
+  ledger: { ...patient, enableAutoPipelining: true },
   // Behind a request: it fails within a second (`serviceTimeoutMs`).
   service: { maxRetriesPerRequest: 2, connectTimeout: 800, socketTimeout: 2_000 },
   worker: { maxRetriesPerRequest: null, connectTimeout: 5_000, socketTimeout: 15_000 },

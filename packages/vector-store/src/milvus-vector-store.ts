@@ -4,6 +4,7 @@ import {
   checkVector,
   DependencyError,
   type EmbeddingSpace,
+  isMillraceError,
   limits,
   type ProjectName,
   queryTermsOf,
@@ -47,6 +48,11 @@ export interface MilvusVectorStoreOptions extends MilvusAddress {
   readonly collectionPrefix?: string;
   /** Whether vectors to search by are being made: searches that wait for Milvus then wait for those, and go in one request. */
   readonly isMoreComing?: () => boolean;
+  /**
+   * How long writes wait for others to go with, in milliseconds, when there was one just before: for who writes many small documents, since a write costs
+   * both sides more than the rows in it. Default 0.
+   */
+  readonly writeRestMs?: number;
   /** Is told of every search by vector and its hits, and must not throw. */
   readonly onSearch?: (request: StoreSearch, hits: readonly StoredHit[]) => void;
 }
@@ -70,6 +76,12 @@ interface StoreSearchBy extends Omit<StoreSearch, "vector"> {
 }
 
 type SearchRow = Row & { readonly score: number };
+
+/** Rows that fit into one write. */
+interface RowBatch {
+  readonly rows: readonly Row[];
+  readonly bytes: number;
+}
 
 /** Rows with their vectors per read: some 600 KB of numbers, which the SDK decodes on the event loop. */
 const vectorsPerCallMax = 250;
@@ -95,6 +107,9 @@ export class MilvusVectorStore implements VectorStore {
   readonly #names: CollectionNames;
   /** Milvus Lite spends nearly all of a search on what searches of one kind can share, and one request at a time lets the next fill. */
   readonly #searches: Batcher<StoreSearchBy, SearchRow[]>;
+  /** One at a time: what comes meanwhile goes together. */
+  readonly #writes: Batcher<RowBatch, undefined>;
+  readonly #lookups: Batcher<readonly string[], ReadonlyMap<string, string>>;
   #session: Promise<Session> | undefined;
   readonly #pulse = new Pulse();
   /** It was silent, and no connection was made since. */
@@ -111,6 +126,21 @@ export class MilvusVectorStore implements VectorStore {
       inFlightMax: 1,
       linger: { ms: lingerMs, isMoreComing: ({ anns_field }) => anns_field === "dense" && options.isMoreComing?.() === true },
       inFlightAllMax: () => (this.#isLite ? liteRequestsMax : Number.POSITIVE_INFINITY),
+    });
+    this.#writes = new Batcher({
+      send: (asked) => this.#write(asked),
+      sizeOf: ({ rows, bytes }) => Math.max(rows.length / limits.storeBatchRowsMax, bytes / limits.storeBatchBytesMax),
+      sizeMax: 1,
+      inFlightMax: 1,
+      restMs: options.writeRestMs ?? 0,
+      // A row that the server does not take must not keep others out.
+      isOneToBlame: (error) => isMillraceError(error) && error.code === "store.failed",
+    });
+    this.#lookups = new Batcher({
+      send: (asked) => this.#lookUp(asked),
+      sizeOf: (chunkIds) => chunkIds.length,
+      sizeMax: keysPerCallMax,
+      inFlightMax: 1,
     });
   }
 
@@ -147,27 +177,38 @@ export class MilvusVectorStore implements VectorStore {
   }
 
   async upsert(records: readonly ChunkRecord[], signal: AbortSignal): Promise<void> {
-    const { client, lane, liteFlush } = await raceAbort(this.#connected(), signal);
-    for (const { rows, bytes } of batches(records, this.#options.space.dimension)) {
-      const data = rows as unknown as RowData[];
-      await lane.run(async () => {
-        await this.#call("upsert", deadlines.writeMs, async (timeout) =>
-          client.upsert({ collection_name: this.#names.collection, data, timeout }),
-        );
-        await liteFlush?.wrote(bytes);
-      }, signal);
-    }
+    signal.throwIfAborted();
+    for (const batch of batches(records, this.#options.space.dimension)) await this.#writes.ask(batch, signal);
+  }
+
+  async #write(asked: readonly RowBatch[]): Promise<undefined[]> {
+    const { client, lane, liteFlush } = await this.#connected();
+    const data = asked.flatMap(({ rows }) => rows) as unknown as RowData[];
+    const write = async (): Promise<void> => {
+      await this.#call("upsert", deadlines.writeMs, async (timeout) =>
+        client.upsert({ collection_name: this.#names.collection, data, timeout }),
+      );
+      await liteFlush?.wrote(asked.reduce((sum, { bytes }) => sum + bytes, 0));
+    };
+    // Of several callers, who each give up by their own signal.
+    await lane.run(write, new AbortController().signal);
+    return asked.map(() => undefined);
   }
 
   async existing(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>> {
-    const session = await raceAbort(this.#connected(), signal);
     const found = new Set<string>();
     for (const keys of slices(chunkIds, keysPerCallMax)) {
-      for (const row of await raceAbort(this.#query(session, keys, keyFields), signal)) {
-        if (row["project"] === project) found.add(String(row["chunk_id"]));
-      }
+      const projects = await this.#lookups.ask(keys, signal);
+      for (const key of keys) if (projects.get(key) === project) found.add(key);
     }
     return found;
+  }
+
+  /** @returns for each of those who asked the projects of all keys that are there */
+  async #lookUp(asked: readonly (readonly string[])[]): Promise<ReadonlyMap<string, string>[]> {
+    const rows = await this.#query(await this.#connected(), asked.flat(), keyFields);
+    const projects = new Map(rows.map((row) => [String(row["chunk_id"]), String(row["project"])]));
+    return asked.map(() => projects);
   }
 
   /** As `search`, it and `vectors` fail within a second where Milvus is silent: an answer may wait for them. */
@@ -468,7 +509,7 @@ function kindOfSearch({ project, filter, limit, anns_field }: StoreSearchBy): st
 }
 
 /** Rows are made batch by batch, so that a large document is not held in memory twice. */
-function* batches(records: readonly ChunkRecord[], dimension: number): Generator<{ readonly rows: Row[]; readonly bytes: number }> {
+function* batches(records: readonly ChunkRecord[], dimension: number): Generator<RowBatch> {
   let rows: Row[] = [];
   let bytes = 0;
   for (const record of records) {

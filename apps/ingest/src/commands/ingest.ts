@@ -10,7 +10,6 @@ import { Progress } from "../progress.ts";
 import { findRemoved } from "../prune.ts";
 import { openSession } from "../session.ts";
 import { bytesText, durationText, note, print, printable, printJson } from "../terminal.ts";
-import { watchPaths } from "../watch.ts";
 
 const interruptedExitCode = 130;
 /** Chunks per second before there is a measured rate: int8 on two cores. */
@@ -61,6 +60,7 @@ async function ingest(paths: readonly string[], options: IngestOptions): Promise
     await session.spaces.claim(parseProjectName(options.project), space);
     if (options.plan) return await plan(found, options, deps, interrupt.signal);
     if (options.watch) {
+      const { watchPaths } = await import("../watch.ts");
       await watchPaths(paths, options, deps, interrupt.signal);
       return 0;
     }

@@ -5,6 +5,8 @@ import type { ParsedPart } from "./parser.ts";
 
 /** Classes of a browser that pdf.js looks for when it is loaded, and would else load a native canvas for. Only drawing uses them. */
 const drawing = ["DOMMatrix", "ImageData", "Path2D"];
+/** Taken before pdf.js is loaded, which replaces it in the whole process by a loop for old engines. */
+const { push } = Array.prototype;
 /** A part takes at least this many times as long as getting to its first page did. */
 const amortisation = 4;
 
@@ -35,6 +37,8 @@ export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<Par
   });
   try {
     const info = await pdf.getInfo();
+    // All of it is loaded by now, and puts every glyph on a list: with the built-in function it takes an eighth less time.
+    Object.assign(Array.prototype, { push });
     if (info.total > limits.documentPagesMax) {
       throw new DocumentError("parse.too_many_pages", `${info.total} pages, more than the limit of ${limits.documentPagesMax}`, {
         hint: "Split the document.",
