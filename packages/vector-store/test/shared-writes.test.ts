@@ -66,7 +66,7 @@ test("short documents of several projects share writes and look-ups, and each is
 });
 
 test("a row that the server refuses fails its own document and none of those that went with it", async () => {
-  const refused = recordsOf("refused", 1).map((record) => ({ ...record, title: "t".repeat(100_000) }));
+  const refused = recordsOf("refused", 1).map((record) => ({ ...record, chunkId: "k".repeat(100) }));
   const outcomes = await Promise.allSettled([
     store.upsert(recordsOf("a", 3), signal),
     store.upsert(refused, signal),
