@@ -110,7 +110,7 @@ test("a caller that gives up while it waits is not sent", async () => {
 
 describe("those that wait when a batch comes back", () => {
   /** Takes `batchMs`, so that the next may linger half as long; `a2` waits from its beginning. */
-  async function waitingBehind(batchMs: number, linger: { ms: number; isMoreComing: (like: string) => boolean }) {
+  async function waitingBehind(batchMs: number, linger: { isMoreComing: (like: string) => boolean }) {
     const { batcher, batches } = controlled({ linger });
     const first = batcher.ask("a1", signal);
     await turn();
@@ -128,8 +128,8 @@ describe("those that wait when a batch comes back", () => {
 
   test("go together with those who come back, as long as more are on their way", async () => {
     let coming = true;
-    const { batcher, batches, second } = await waitingBehind(2_000, { ms: 0, isMoreComing: (like) => like === "a2" && coming });
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    const { batcher, batches, second } = await waitingBehind(2_000, { isMoreComing: (like) => like === "a2" && coming });
+    await new Promise((resolve) => setTimeout(resolve, 400));
     expect(batches).toHaveLength(1);
     const third = batcher.ask("a3", signal);
     coming = false;
@@ -139,18 +139,20 @@ describe("those that wait when a batch comes back", () => {
   });
 
   test("linger no longer than half of what the batch took, whatever is on its way", async () => {
-    const { batches, second } = await waitingBehind(40, { ms: 60_000, isMoreComing: () => true });
+    const { batches, second } = await waitingBehind(40, { isMoreComing: () => true });
     const since = performance.now();
     expect(await replied(second, batches)).toBe("A2");
     expect(performance.now() - since).toBeLessThan(1_000);
     expect(batches[1]?.requests).toEqual(["a2"]);
   });
 
-  test("leave at once where there is nothing to linger for, or no room for more", async () => {
-    const { batches, second } = await waitingBehind(100, { ms: 0, isMoreComing: () => false });
+  test("linger for an eighth of it where nothing is on its way", async () => {
+    const { batcher, batches, second } = await waitingBehind(1_600, { isMoreComing: () => false });
     await turn();
-    expect(batches).toHaveLength(2);
+    expect(batches).toHaveLength(1);
+    const third = batcher.ask("a3", signal);
     expect(await replied(second, batches)).toBe("A2");
+    expect(await third).toBe("A3");
   });
 });
 

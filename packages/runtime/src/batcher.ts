@@ -22,10 +22,9 @@ export interface BatcherOptions<Request, Reply> {
   readonly inFlightMax: number;
   /** Batches of all kinds together in flight at most; asked each time. Default: as many as there are kinds. */
   readonly inFlightAllMax?: () => number;
-  /** Those that wait when a batch comes back wait for company, at most half as long as the batch took. Default: they leave at once. */
+  /** Those that wait when a batch comes back wait for company, an eighth as long as the batch took, or up to half where more are coming. Default: they leave at once. */
   readonly linger?: {
-    readonly ms: number;
-    /** Whether requests like this one are on their way: then it may take longer than `ms`. */
+    /** Whether requests like this one are on their way. */
     readonly isMoreComing: (like: Request) => boolean;
   };
   /** Whether a batch failed for what one request is, so that each is to be sent alone. Default: never. */
@@ -46,8 +45,8 @@ interface Waiting<Request, Reply> {
 interface Kind<Request, Reply> {
   readonly waiting: Set<Waiting<Request, Reply>>;
   inFlight: number;
-  /** Since when and until when at most those that wait linger; on the clock of `performance.now()`. */
-  lingers: { readonly since: number; readonly until: number } | undefined;
+  /** Until when those that wait linger, and at most where more are coming; on the clock of `performance.now()`. */
+  lingers: { readonly until: number; readonly untilMax: number } | undefined;
   timer: NodeJS.Timeout | undefined;
   resting: boolean;
 }
@@ -126,7 +125,7 @@ export class Batcher<Request, Reply> {
         kind.inFlight--;
         this.#inFlight--;
         const now = performance.now();
-        kind.lingers = kind.waiting.size === 0 ? undefined : { since: now, until: now + (now - sentAt) / 2 };
+        kind.lingers = kind.waiting.size === 0 ? undefined : { until: now + (now - sentAt) / 8, untilMax: now + (now - sentAt) / 2 };
         // Its turn is over: others that wait for a place come first.
         this.#kinds.delete(name);
         this.#kinds.set(name, kind);
@@ -162,7 +161,7 @@ export class Batcher<Request, Reply> {
     const [first] = waiting;
     if (linger === undefined || lingers === undefined || first === undefined || waiting.size >= sizeMax) return false;
     const now = performance.now();
-    return now < lingers.until && (now < lingers.since + linger.ms || linger.isMoreComing(first.request));
+    return now < lingers.until || (now < lingers.untilMax && linger.isMoreComing(first.request));
   }
 
   async #send(batch: readonly Waiting<Request, Reply>[]): Promise<void> {

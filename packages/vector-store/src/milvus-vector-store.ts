@@ -93,8 +93,6 @@ const scanRowsMax = 8_192;
  * threads taken not even a sign of life gets through.
  */
 const liteRequestsMax = 3;
-/** How long it takes those who had their reply to come back with their next search. */
-const lingerMs = 5;
 /** A search waits no longer for a connection, which goes on being made. */
 const searchConnectMsMax = 300;
 /** How long it takes at most until every process has seen new settings of the index. */
@@ -124,7 +122,7 @@ export class MilvusVectorStore implements VectorStore {
       kindOf: kindOfSearch,
       sizeMax: limits.queriesPerBatchMax,
       inFlightMax: 1,
-      linger: { ms: lingerMs, isMoreComing: ({ anns_field }) => anns_field === "dense" && options.isMoreComing?.() === true },
+      linger: { isMoreComing: ({ anns_field }) => anns_field === "dense" && options.isMoreComing?.() === true },
       inFlightAllMax: () => (this.#isLite ? liteRequestsMax : Number.POSITIVE_INFINITY),
     });
     this.#writes = new Batcher({
