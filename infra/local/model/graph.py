@@ -6,14 +6,14 @@ find and fuse them again. Written so, the graph is small, the same on every mach
 L2 normalisation are part of the graph: the caller gets finished vectors and never copies the token states out of the runtime.
 
 What was measured, and chosen for it:
-- Attention without a mask takes half the time of the one with a mask. Texts of equal length need none, and one text at a time is as fast per token as
-  many, so the graph that serves has no mask.
+- Attention without a mask takes half the time of the one with a mask. Texts of equal length need none, and from some 64 tokens one text at a time is
+  as fast per token as many, so the graph that serves has no mask.
 - The standard's Attention is a tenth faster than the runtime's own MultiHeadAttention. Query, key and value are matrix products of their own: joined, they
   are no faster, and must be taken apart.
 - GELU by its approximation with tanh takes two thirds of the time of the exact one. Its error is at most 5e-4, far below that of 8-bit products, so the
   int8 graphs have it.
-- MeanVarianceNormalization runs on whole vector registers, the kernels of LayerNormalization and SkipLayerNormalization add up one number after another.
-  It bounds the deviation from below by 1e-9, where the model's description has 1e-12 under the root: no difference in these numbers.
+- MeanVarianceNormalization is 3.5 % faster, of the whole, than the same in single steps, and those are faster than LayerNormalization. It bounds the
+  deviation from below by 1e-9, where the model's description has 1e-12 under the root: no difference in these numbers.
 
 Serving graph   input_ids: int32 [batch, sequence], texts of equal length
 Exchange graph  input_ids, attention_mask, token_type_ids: int64 [batch, sequence], as other tools expect it

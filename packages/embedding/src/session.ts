@@ -16,8 +16,8 @@ const outputName = "sentence_embedding";
 const normTolerance = 1e-3;
 
 /**
- * One text at a time on one thread. Texts together are no faster per token: a text of 16 tokens fills the arithmetic units, and what texts of different
- * lengths would be padded with is computed for nothing. So a vector does not depend on its company, nor on how many cores there are: more cores are used by
+ * One text at a time on one thread. From some 64 tokens texts together are no faster per token, and what texts of different lengths would be padded with is
+ * computed for nothing; shorter ones would be, but int8 gives a batch one scale. So a vector does not depend on its company, nor on how many cores there are: more cores are used by
  * more processes, which need not wait for each other.
  */
 export async function openSession(onnxPath: string, dimension: number): Promise<EmbeddingSession> {
