@@ -22,7 +22,7 @@ export interface WorkerParts {
 /** Jobs under way get this long to finish at a stop, before they are aborted and handed back. */
 const drainMs = 8_000;
 /** Short documents that are done within a moment share a write, and what follows it. It delays nothing but a document's own end. */
-const writeRestMs = 250;
+const writeLingerMs = 250;
 
 /**
  * Connects a worker and starts its consumers.
@@ -50,7 +50,7 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
     address: milvusAddress,
     space: embedder.space,
     redis: ledgerRedis,
-    writeRestMs,
+    writeLingerMs,
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());

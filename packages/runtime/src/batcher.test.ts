@@ -1,11 +1,11 @@
-import { describe, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { Batcher, type BatcherOptions } from "./batcher.ts";
 
 const signal = new AbortController().signal;
 
 /** A batcher whose batches end when they are told to. */
 function controlled(
-  options: { sizeMax?: number; inFlightMax?: number; inFlightAllMax?: number; linger?: BatcherOptions<string, string>["linger"] } = {},
+  options: { sizeMax?: number; inFlightMax?: number; inFlightAllMax?: number; lingerMs?: BatcherOptions<string, string>["lingerMs"] } = {},
 ) {
   const batches: { requests: readonly string[]; finish: (error?: Error) => void }[] = [];
   const batcher = new Batcher<string, string>({
@@ -20,7 +20,7 @@ function controlled(
     sizeMax: options.sizeMax ?? 8,
     inFlightMax: options.inFlightMax ?? 1,
     inFlightAllMax: () => options.inFlightAllMax ?? 8,
-    ...(options.linger === undefined ? {} : { linger: options.linger }),
+    ...(options.lingerMs === undefined ? {} : { lingerMs: options.lingerMs }),
     isOneToBlame: (error) => (error as Error).message === "one is wrong",
   });
   return { batcher, batches };
@@ -108,55 +108,33 @@ test("a caller that gives up while it waits is not sent", async () => {
   expect(await third).toBe("A3");
 });
 
-describe("those that wait when a batch comes back", () => {
-  /** Takes `batchMs`, so that the next may linger half as long; `a2` waits from its beginning. */
-  async function waitingBehind(batchMs: number, linger: { isMoreComing: (like: string) => boolean }) {
-    const { batcher, batches } = controlled({ linger });
-    const first = batcher.ask("a1", signal);
-    await turn();
-    const second = batcher.ask("a2", signal);
-    await new Promise((resolve) => setTimeout(resolve, batchMs));
-    batches[0]?.finish();
-    await first;
-    return { batcher, batches, second };
-  }
-  const replied = async (reply: Promise<string>, batches: readonly { finish: () => void }[]): Promise<string> => {
-    await vi.waitFor(() => expect(batches).toHaveLength(2), { interval: 1 });
-    batches[1]?.finish();
-    return reply;
-  };
-
-  test("go together with those who come back, as long as more are on their way", async () => {
-    let coming = true;
-    const { batcher, batches, second } = await waitingBehind(2_000, { isMoreComing: (like) => like === "a2" && coming });
-    await new Promise((resolve) => setTimeout(resolve, 400));
-    expect(batches).toHaveLength(1);
-    const third = batcher.ask("a3", signal);
-    coming = false;
-    expect(await replied(second, batches)).toBe("A2");
-    expect(batches[1]?.requests).toEqual(["a2", "a3"]);
-    expect(await third).toBe("A3");
+test("those that could leave wait on for as long as they are told to, and go together with those who come meanwhile", async () => {
+  let asked = 0;
+  let lingers = true;
+  const lingerMs = vi.fn<NonNullable<BatcherOptions<string, string>["lingerMs"]>>(() => {
+    asked++;
+    return lingers ? 1 : 0;
   });
-
-  test("linger no longer than half of what the batch took, whatever is on its way", async () => {
-    const { batches, second } = await waitingBehind(40, { isMoreComing: () => true });
-    const since = performance.now();
-    expect(await replied(second, batches)).toBe("A2");
-    expect(performance.now() - since).toBeLessThan(1_000);
-    expect(batches[1]?.requests).toEqual(["a2"]);
-  });
-
-  test("linger for an eighth of it where nothing is on its way", async () => {
-    const { batcher, batches, second } = await waitingBehind(1_600, { isMoreComing: () => false });
-    await turn();
-    expect(batches).toHaveLength(1);
-    const third = batcher.ask("a3", signal);
-    expect(await replied(second, batches)).toBe("A2");
-    expect(await third).toBe("A3");
-  });
+  const { batcher, batches } = controlled({ lingerMs });
+  const first = batcher.ask("a1", signal);
+  await turn();
+  expect(batches).toHaveLength(1); // nobody was there before it
+  const second = batcher.ask("a2", signal);
+  batches[0]?.finish();
+  await first;
+  await vi.waitFor(() => expect(asked).toBeGreaterThan(2), { interval: 1 });
+  expect(batches).toHaveLength(1);
+  expect(lingerMs.mock.lastCall?.[0]).toMatchObject({ othersWaited: true });
+  expect(lingerMs.mock.lastCall?.[1]).toBe("a2");
+  const third = batcher.ask("a3", signal);
+  lingers = false;
+  await vi.waitFor(() => expect(batches).toHaveLength(2), { interval: 1 });
+  expect(batches[1]?.requests).toEqual(["a2", "a3"]);
+  batches[1]?.finish();
+  expect(await Promise.all([second, third])).toEqual(["A2", "A3"]);
 });
 
-test("after a batch the next waits for company until its rest is over, unless it is full; one that comes later goes at once", async () => {
+test("a batch that is full does not linger, also when it becomes full while it does; what a request counts is its owner's to say", async () => {
   const sent: (readonly number[])[] = [];
   const batcher = new Batcher<number, undefined>({
     send: async (requests) => {
@@ -166,22 +144,21 @@ test("after a batch the next waits for company until its rest is over, unless it
     sizeOf: (request) => request,
     sizeMax: 10,
     inFlightMax: 1,
-    restMs: 60,
+    lingerMs: () => 3_600_000,
   });
-  const since = performance.now();
   await batcher.ask(1, signal);
-  expect(performance.now() - since).toBeLessThan(50); // nobody was there before it
-  const waiting = batcher.ask(4, signal);
+  const lingering = [batcher.ask(4, signal)];
   await turn();
-  await Promise.all([waiting, batcher.ask(5, signal)]);
-  expect(performance.now() - since).toBeGreaterThan(55);
-  expect(sent).toEqual([[1], [4, 5]]);
-
+  await turn();
+  expect(sent).toEqual([[1]]);
+  lingering.push(batcher.ask(6, signal));
+  await Promise.all(lingering);
+  expect(sent).toEqual([[1], [4, 6]]);
   const full = batcher.ask(6, signal);
-  const next = batcher.ask(7, signal);
+  const next = new AbortController();
+  const tooMuch = batcher.ask(7, next.signal);
   await full;
-  expect(performance.now() - since).toBeLessThan(110);
   expect(sent.at(-1)).toEqual([6]);
-  await next;
-  expect(sent.at(-1)).toEqual([7]);
+  next.abort(new Error("gone"));
+  await expect(tooMuch).rejects.toThrow("gone");
 });

@@ -4,9 +4,6 @@ import { setMaxListeners } from "node:events";
  * Sends together what is asked at the same time. The first request of its kind goes out at the end of its turn of the event loop; those that come while
  * as many batches as allowed are in flight wait, and leave together when one comes back. So nobody waits for company when there is none, and the
  * busier it gets, the larger the batches.
- *
- * Who has its reply often asks again. Were those that wait sent as soon as a batch comes back, callers would fall into two groups for good, each of which waits
- * for the other; with `linger` they wait a little longer, and go together with those who come back.
  */
 export interface BatcherOptions<Request, Reply> {
   /** One reply per request, in order. */
@@ -16,19 +13,25 @@ export interface BatcherOptions<Request, Reply> {
   readonly sizeMax: number;
   /** What a request counts in `sizeMax`. Default: 1. A larger one than that goes alone. */
   readonly sizeOf?: (request: Request) => number;
-  /** After a batch the next of its kind waits for so long for company, unless it is full. Default 0. */
-  readonly restMs?: number;
   /** Batches of one kind in flight at most. */
   readonly inFlightMax: number;
   /** Batches of all kinds together in flight at most; asked each time. Default: as many as there are kinds. */
   readonly inFlightAllMax?: () => number;
-  /** Those that wait when a batch comes back wait for company, an eighth as long as the batch took, or up to half where more are coming. Default: they leave at once. */
-  readonly linger?: {
-    /** Whether requests like this one are on their way. */
-    readonly isMoreComing: (like: Request) => boolean;
-  };
+  /**
+   * For how many milliseconds those that could leave wait on for company, unless they fill a batch; asked again when that is over, and they leave at 0.
+   * Default: they leave at once.
+   */
+  readonly lingerMs?: (last: LastBatch, first: Request) => number;
   /** Whether a batch failed for what one request is, so that each is to be sent alone. Default: never. */
   readonly isOneToBlame?: (error: unknown) => boolean;
+}
+
+/** The batch of the same kind that came back last. */
+export interface LastBatch {
+  readonly tookMs: number;
+  readonly agoMs: number;
+  /** Whether others waited when it came back. */
+  readonly othersWaited: boolean;
 }
 
 export interface BatchCounts {
@@ -45,14 +48,10 @@ interface Waiting<Request, Reply> {
 interface Kind<Request, Reply> {
   readonly waiting: Set<Waiting<Request, Reply>>;
   inFlight: number;
-  /** Until when those that wait linger, and at most where more are coming; on the clock of `performance.now()`. */
-  lingers: { readonly until: number; readonly untilMax: number } | undefined;
+  /** `endedAt` is on the clock of `performance.now()`. */
+  last: { readonly tookMs: number; readonly endedAt: number; readonly othersWaited: boolean } | undefined;
   timer: NodeJS.Timeout | undefined;
-  resting: boolean;
 }
-
-/** How often it is looked whether those that linger have had company enough. */
-const lingerPollMs = 1;
 
 export class Batcher<Request, Reply> {
   readonly counts: BatchCounts = { requests: 0, batches: 0 };
@@ -76,7 +75,7 @@ export class Batcher<Request, Reply> {
       const name = this.#options.kindOf?.(request) ?? "";
       let kind = this.#kinds.get(name);
       if (kind === undefined) {
-        kind = { waiting: new Set(), inFlight: 0, lingers: undefined, timer: undefined, resting: false };
+        kind = { waiting: new Set(), inFlight: 0, last: undefined, timer: undefined };
         this.#kinds.set(name, kind);
       }
       const { waiting } = kind;
@@ -99,43 +98,46 @@ export class Batcher<Request, Reply> {
       setMaxListeners(0, signal);
       signal.addEventListener("abort", onAbort, { once: true });
       waiting.add(one);
-      if (waiting.size === 1) setImmediate(() => this.#dispatch(name, kind));
+      // One that comes while others linger may fill the batch.
+      if (waiting.size === 1 || kind.timer !== undefined) setImmediate(() => this.#dispatch(name, kind));
     });
   }
 
   #dispatch(name: string, kind: Kind<Request, Reply>): void {
-    const { inFlightMax, inFlightAllMax, restMs = 0 } = this.#options;
+    const { inFlightMax, inFlightAllMax, kindOf } = this.#options;
     const allMax = inFlightAllMax?.() ?? Number.POSITIVE_INFINITY;
     while (kind.waiting.size > 0 && kind.inFlight < inFlightMax && this.#inFlight < allMax) {
-      if (this.#lingers(kind)) {
+      const { batch, isFull } = this.#nextBatch(kind);
+      const lingerMs = isFull ? 0 : this.#lingerMs(kind);
+      if (lingerMs > 0) {
         kind.timer ??= setTimeout(() => {
           kind.timer = undefined;
           this.#dispatch(name, kind);
-        }, lingerPollMs);
+        }, lingerMs);
         return;
       }
-      const batch = this.#nextBatch(kind);
-      if (kind.resting && batch.length === kind.waiting.size) break; // there is room in it
+      clearTimeout(kind.timer);
+      kind.timer = undefined;
       for (const one of batch) kind.waiting.delete(one);
-      if (restMs > 0) this.#rest(name, kind, restMs);
       kind.inFlight++;
       this.#inFlight++;
       const sentAt = performance.now();
       void this.#send(batch).finally(() => {
         kind.inFlight--;
         this.#inFlight--;
-        const now = performance.now();
-        kind.lingers = kind.waiting.size === 0 ? undefined : { until: now + (now - sentAt) / 8, untilMax: now + (now - sentAt) / 2 };
+        const endedAt = performance.now();
+        kind.last = { tookMs: endedAt - sentAt, endedAt, othersWaited: kind.waiting.size > 0 };
         // Its turn is over: others that wait for a place come first.
         this.#kinds.delete(name);
         this.#kinds.set(name, kind);
         for (const [each, other] of [...this.#kinds]) this.#dispatch(each, other);
       });
     }
-    if (kind.waiting.size === 0 && kind.inFlight === 0 && !kind.resting && this.#kinds.get(name) === kind) this.#kinds.delete(name);
+    // Of many kinds, those that nobody asks for any more are forgotten.
+    if (kindOf !== undefined && kind.waiting.size === 0 && kind.inFlight === 0 && this.#kinds.get(name) === kind) this.#kinds.delete(name);
   }
 
-  #nextBatch({ waiting }: Kind<Request, Reply>): Waiting<Request, Reply>[] {
+  #nextBatch({ waiting }: Kind<Request, Reply>): { batch: Waiting<Request, Reply>[]; isFull: boolean } {
     const { sizeMax, sizeOf = () => 1 } = this.#options;
     const batch: Waiting<Request, Reply>[] = [];
     let size = 0;
@@ -144,24 +146,13 @@ export class Batcher<Request, Reply> {
       if (batch.length > 0 && size > sizeMax) break;
       batch.push(one);
     }
-    return batch;
+    return { batch, isFull: size >= sizeMax };
   }
 
-  #rest(name: string, kind: Kind<Request, Reply>, restMs: number): void {
-    if (kind.resting) return; // this one was full; the rest goes on
-    kind.resting = true;
-    setTimeout(() => {
-      kind.resting = false;
-      this.#dispatch(name, kind);
-    }, restMs);
-  }
-
-  #lingers({ lingers, waiting }: Kind<Request, Reply>): boolean {
-    const { linger, sizeMax } = this.#options;
+  #lingerMs({ last, waiting }: Kind<Request, Reply>): number {
     const [first] = waiting;
-    if (linger === undefined || lingers === undefined || first === undefined || waiting.size >= sizeMax) return false;
-    const now = performance.now();
-    return now < lingers.until || (now < lingers.untilMax && linger.isMoreComing(first.request));
+    if (this.#options.lingerMs === undefined || last === undefined || first === undefined) return 0;
+    return this.#options.lingerMs({ ...last, agoMs: performance.now() - last.endedAt }, first.request);
   }
 
   async #send(batch: readonly Waiting<Request, Reply>[]): Promise<void> {

@@ -28,6 +28,7 @@ import { Pulse } from "./pulse.ts";
 import { raceAbort } from "./race-abort.ts";
 import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";
 import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection, rebuildVectorIndex } from "./schema.ts";
+import { searchLingerMs } from "./search-linger.ts";
 import { openLane, RedisWriterLane, type WriterLane } from "./writer-lane.ts";
 
 /**
@@ -52,7 +53,7 @@ export interface MilvusVectorStoreOptions extends MilvusAddress {
    * How long writes wait for others to go with, in milliseconds, when there was one just before: for who writes many small documents, since a write costs
    * both sides more than the rows in it. Default 0.
    */
-  readonly writeRestMs?: number;
+  readonly writeLingerMs?: number;
   /** Is told of every search by vector and its hits, and must not throw. */
   readonly onSearch?: (request: StoreSearch, hits: readonly StoredHit[]) => void;
 }
@@ -122,7 +123,7 @@ export class MilvusVectorStore implements VectorStore {
       kindOf: kindOfSearch,
       sizeMax: limits.queriesPerBatchMax,
       inFlightMax: 1,
-      linger: { isMoreComing: ({ anns_field }) => anns_field === "dense" && options.isMoreComing?.() === true },
+      lingerMs: (last, { anns_field }) => searchLingerMs(last, () => anns_field === "dense" && options.isMoreComing?.() === true),
       inFlightAllMax: () => (this.#isLite ? liteRequestsMax : Number.POSITIVE_INFINITY),
     });
     this.#writes = new Batcher({
@@ -130,7 +131,7 @@ export class MilvusVectorStore implements VectorStore {
       sizeOf: ({ rows, bytes }) => Math.max(rows.length / limits.storeBatchRowsMax, bytes / limits.storeBatchBytesMax),
       sizeMax: 1,
       inFlightMax: 1,
-      restMs: options.writeRestMs ?? 0,
+      lingerMs: ({ agoMs }) => Math.max(0, (options.writeLingerMs ?? 0) - agoMs),
       // A row that the server does not take must not keep others out.
       isOneToBlame: (error) => isMillraceError(error) && error.code === "store.failed",
     });

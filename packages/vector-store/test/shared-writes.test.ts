@@ -18,7 +18,7 @@ let store: MilvusVectorStore;
 beforeAll(async () => {
   [redisServer, milvus] = await Promise.all([startRedis(), startMilvusLite()]);
   redis = new Redis(redisServer.url);
-  store = new MilvusVectorStore({ address: milvus.address, redis, space, laneKey, writeRestMs: 100 });
+  store = new MilvusVectorStore({ address: milvus.address, redis, space, laneKey, writeLingerMs: 100 });
   await store.upsert(recordsOf("first", 1), signal);
 });
 afterAll(async () => {
