@@ -1,4 +1,4 @@
-import { hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import type { ProjectName } from "./project.ts";
 import type { SearchRequest } from "./search-request.ts";
 
@@ -64,5 +64,6 @@ function canonicalJson(value: unknown): string {
 
 /** Length prefixes keep neighbouring parts from running into each other. */
 function digestOf(parts: readonly string[]): string {
-  return hash("sha256", parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join("")).slice(0, 40);
+  const text = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join("");
+  return createHash("sha256").update(text).digest("hex").slice(0, 40);
 }

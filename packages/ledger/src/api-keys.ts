@@ -1,4 +1,4 @@
-import { hash, timingSafeEqual } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import { DependencyError, errorMessage, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
 import type { Redis } from "ioredis";
 
@@ -58,7 +58,7 @@ export class ApiKeys {
     const match = pattern.exec(text);
     if (match === null) return undefined;
     const [, keyId = "", secret = ""] = match;
-    const rememberedAs = hash("sha256", text);
+    const rememberedAs = createHash("sha256").update(text).digest("hex");
     const remembered = this.#remembered.get(rememberedAs);
     if (remembered !== undefined && remembered.until > performance.now()) return remembered.principal;
     const record = await this.#read(keyId);
@@ -117,5 +117,5 @@ function recordKey(keyId: string): string {
 }
 
 function digestOf(secret: string): Buffer {
-  return hash("sha256", secret, "buffer");
+  return createHash("sha256").update(secret).digest();
 }
