@@ -54,10 +54,14 @@ const encoded = (requests) => requests.map((each) => each.toString("base64"));
 
 async function startLoad() {
   const child = fork(fileURLToPath(new URL("./load/load-process.mjs", import.meta.url)));
+  const ended = event(child, "exit").then(([code]) => {
+    throw new Error(`The load generator ended with ${code}`);
+  });
+  ended.catch(() => undefined); // told to who waits for a load
   return {
     async run(message) {
       child.send(message);
-      const [reply] = await event(child, "message");
+      const [reply] = await Promise.race([event(child, "message"), ended]);
       return reply;
     },
     close: () => child.kill(),

@@ -129,7 +129,7 @@ export async function openLoop({ port, requests, connections, seconds, perSecond
       const now = performance.now() - startedAt;
       while (sent < dueMs.length && dueMs[sent] <= now && idle.length > 0) {
         const due = dueMs[sent];
-        const connection = idle.pop();
+        const connection = idle.shift(); // in turns: a server closes one that was silent for long
         connection.send(requests[sent++ % requests.length], (status, headers) => {
           latenciesMs[status] ??= [];
           latenciesMs[status].push(performance.now() - startedAt - due);

@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -260,6 +261,14 @@ describe("from a folder to answers", () => {
     await writeFile(join(docs, "later.md"), "Written after the crash.");
     expect(await summaryOf(["ingest", join(docs, "later.md")])).toMatchObject({ added: 1 });
   });
+
+  test.runIf(existsSync("/proc/self/autogroup"))(
+    "a worker gives way to the processes of other sessions, where the system groups by session",
+    async () => {
+      const group = (await readFile(`/proc/${await workerPid()}/autogroup`, "utf8")).trim();
+      if (group !== "") expect(group).toMatch(/ nice 10$/);
+    },
+  );
 
   test("down stops all of it, and up brings it back with what it held", async () => {
     expect(await millrace(["down"])).toMatchObject({ code: 0, stdout: "Stopped.\n" });

@@ -1,6 +1,6 @@
 import { ConfigError, errorMessage, isMillraceError } from "@millrace/core";
 import { computeProcessesMax, openEmbedder } from "@millrace/embedding";
-import { createLogger, exitOnSignal, Lifecycle, loadConfig } from "@millrace/runtime";
+import { createLogger, exitOnSignal, Lifecycle, loadConfig, lowerSessionPriority } from "@millrace/runtime";
 import { startWorker } from "./worker.ts";
 
 const config = loadConfig();
@@ -9,6 +9,7 @@ const lifecycle = new Lifecycle(logger);
 
 try {
   exitOnSignal(lifecycle, logger);
+  if (config.workerNiceness > 0) lowerSessionPriority(config.workerNiceness);
   const embedder = openEmbedder(config, {
     // The workers of this machine share its cores.
     processes: Math.max(1, Math.floor(computeProcessesMax() / config.workers)),

@@ -1,5 +1,5 @@
 export { loadOrCreateAdminKey, newApiKeyText } from "./admin-key.ts";
-export { type BatchCounts, Batcher, type BatcherOptions } from "./batcher.ts";
+export { type BatchCounts, Batcher, type BatcherOptions, type LastBatch } from "./batcher.ts";
 export { ChildPool, type ChildPoolOptions, type ChildRequestOptions, isOutOfMemory, serveChildRequests } from "./child-pool.ts";
 export { type Config, environmentSchema, environmentWith, loadConfig, type PriceConfig, type QuotaConfig } from "./config.ts";
 export type { EmbedderConfig, OpenAiConfig, TransformersConfig } from "./embedder-config.ts";
@@ -8,3 +8,4 @@ export { type Closer, exitOnSignal, Lifecycle } from "./lifecycle.ts";
 export { createLogger, type Logger } from "./logger.ts";
 export { pipelineFingerprint } from "./pipeline.ts";
 export { assertQueueRedisSafe, connectRedis, type Redis, type RedisRole, readRedisSafety } from "./redis.ts";
+export { lowerSessionPriority } from "./session-priority.ts";
