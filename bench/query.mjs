@@ -9,7 +9,7 @@ import { Redis } from "ioredis";
 import { once, requestOf } from "./load/http-load.mjs";
 import { project, startSearchStack } from "./load/search-stack.mjs";
 import { readProcess } from "./measure/proc.mjs";
-import { median, percentile, randomOf } from "./measure/statistics.mjs";
+import { median, percentiles, randomOf } from "./measure/statistics.mjs";
 import { conditions, conditionsLine, record } from "./report/results.mjs";
 import { figure, table } from "./report/table.mjs";
 
@@ -251,7 +251,6 @@ async function timed(work) {
   return performance.now() - startedAt;
 }
 
-const percentiles = (values = []) => ({ p50: percentile(values, 0.5), p95: percentile(values, 0.95), p99: percentile(values, 0.99) });
 const countOf = (byStatus) => Object.fromEntries(Object.entries(byStatus).map(([status, each]) => [status, each.length]));
 const othersThan200 = (byStatus) => Object.entries(byStatus).reduce((sum, [status, each]) => sum + (status === "200" ? 0 : each.length), 0);
 const metricOf = (text, name) => Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, "m").exec(text)?.[1] ?? Number.NaN);

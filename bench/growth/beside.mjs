@@ -5,7 +5,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { generatedCorpus } from "../ingest/corpus.mjs";
 import { Installation } from "../ingest/installation.mjs";
-import { percentile, randomOf } from "../measure/statistics.mjs";
+import { percentiles, randomOf } from "../measure/statistics.mjs";
+import { searchAnew } from "./pipeline.mjs";
 
 const project = "beside";
 const searchesPerSecond = 5;
@@ -24,17 +25,18 @@ export async function measureBeside(chunks, idleSeconds, seed) {
   const random = randomOf(seed);
   try {
     await installation.ingest([first, "--root", first, "--project", project]);
-    await searchOnce(installation, random);
+    await searchAnew(installation, project, random);
     const idle = await searching(installation, random, new Promise((wake) => setTimeout(wake, idleSeconds * 1_000)));
     for (const { name, pid } of installation.state().processes) if (name.startsWith("worker")) process.kill(pid, "SIGUSR2");
     const ingest = installation.ingest([second, "--root", second, "--project", project]);
     const busy = await searching(installation, random, ingest);
     const { summary, seconds } = await ingest;
     await installation.close();
+    const [idleMs, busyMs] = [percentiles(idle), percentiles(busy)];
     return {
       ...{ searchesPerSecond, chunks: summary.chunks, chunksPerSecond: summary.chunks / seconds },
-      ...{ idle: percentiles(idle), busy: percentiles(busy), searches: [idle.length, busy.length] },
-      p95Ratio: percentile(busy, 0.95) / percentile(idle, 0.95),
+      ...{ idle: idleMs, busy: busyMs, searches: [idle.length, busy.length] },
+      p95Ratio: busyMs.p95 / idleMs.p95,
       workerDelayP99Ms: Math.max(...readdirSync(delays).map((name) => Number(readFileSync(join(delays, name), "utf8")))),
     };
   } finally {
@@ -53,17 +55,8 @@ async function searching(installation, random, until) {
   for (;;) {
     await new Promise((wake) => setTimeout(wake, (-Math.log(1 - random()) / searchesPerSecond) * 1_000));
     if (over) break;
-    underWay.push(searchOnce(installation, random).then((ms) => times.push(ms)));
+    underWay.push(searchAnew(installation, project, random).then((ms) => times.push(ms)));
   }
   await Promise.all(underWay);
   return times;
 }
-
-async function searchOnce(installation, random) {
-  const query = `what ${Math.floor(random() * 1e9).toString(36)} says of part ${Math.floor(random() * 1e6).toString(36)}`;
-  const startedAt = performance.now();
-  await installation.request("/v1/search", { project, body: { query, top_k: 10 } });
-  return performance.now() - startedAt;
-}
-
-const percentiles = (values) => ({ p50: percentile(values, 0.5), p95: percentile(values, 0.95) });

@@ -4,7 +4,7 @@ import { startMilvusLite, startRedis } from "@millrace/testing";
 import { MilvusVectorStore } from "@millrace/vector-store";
 import { Redis } from "ioredis";
 import { Meter } from "../measure/meter.mjs";
-import { percentile, randomOf } from "../measure/statistics.mjs";
+import { percentiles, randomOf } from "../measure/statistics.mjs";
 
 const dimension = 384;
 const project = "synthetic";
@@ -80,5 +80,5 @@ async function searchLatency(store, random) {
     if (hits.length !== 10) throw new Error(`A search found ${hits.length} instead of 10`);
     times.push(performance.now() - startedAt);
   }
-  return { p50: percentile(times, 0.5), p95: percentile(times, 0.95) };
+  return percentiles(times);
 }

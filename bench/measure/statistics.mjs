@@ -13,6 +13,12 @@ export function percentile(values, share) {
   return below + (sorted[Math.ceil(rank)] - below) * (rank - Math.floor(rank));
 }
 
+export const percentiles = (values = []) => ({
+  p50: percentile(values, 0.5),
+  p95: percentile(values, 0.95),
+  p99: percentile(values, 0.99),
+});
+
 export const median = (values) => percentile(values, 0.5);
 
 /** @returns {{ median: number, min: number, max: number, repetitions: number }} */

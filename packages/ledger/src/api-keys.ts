@@ -58,7 +58,7 @@ export class ApiKeys {
     const match = pattern.exec(text);
     if (match === null) return undefined;
     const [, keyId = "", secret = ""] = match;
-    const rememberedAs = createHash("sha256").update(text).digest("hex");
+    const rememberedAs = digestOf(text).toString("hex");
     const remembered = this.#remembered.get(rememberedAs);
     if (remembered !== undefined && remembered.until > performance.now()) return remembered.principal;
     const record = await this.#read(keyId);
