@@ -130,3 +130,18 @@ test("when the process that computes is killed, another takes over within the li
   expect(new Set((await heir.result).values)).toEqual(new Set(["computed 1"]));
   expect(performance.now() - startedAt).toBeLessThan(10_000);
 });
+
+test("a lock that was taken although its reply came too late is given back", async () => {
+  const cache = new CacheRedis(connection, { openMs: 20, timeoutMs: 100 });
+  const patient = new SingleFlight({ redis: cache, lockTtlMs: 60_000 });
+  const { flight, begun, finish } = controlled();
+  process.kill(server.pid, "SIGSTOP");
+  const caller = patient.run("k", flight, signal);
+  await begun; // without a word of Redis
+  process.kill(server.pid, "SIGCONT");
+  await expect.poll(() => connection.exists("k:flight"), { timeout: 5_000 }).toBe(1);
+  await expect.poll(() => cache.attempt((redis) => redis.ping()), { timeout: 5_000 }).toBe("PONG");
+  finish("value");
+  expect((await caller).value).toBe("value");
+  await expect.poll(() => connection.exists("k:flight"), { timeout: 5_000 }).toBe(0);
+});

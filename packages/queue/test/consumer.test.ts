@@ -4,7 +4,7 @@ import { connectRedis, createLogger } from "@millrace/runtime";
 import { type FaultProxy, startFaultProxy, startRedis, type TestRedis } from "@millrace/testing";
 import { Worker } from "bullmq";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { queuePrefix, stallSettings } from "../src/catalog.ts";
+import { catalog, queuePrefix, stallSettings } from "../src/catalog.ts";
 import { Consumer, type DocumentJob, Producer } from "../src/index.ts";
 
 const project = parseProjectName("watched");
@@ -84,6 +84,30 @@ test("a job given to a worker that never heard of it is worked on within 10 s", 
   expect(performance.now() - startedAt).toBeLessThan(10_000);
   await consumer.close(1_000);
   await lost.close(true);
+  await producer.close();
+  connection.disconnect();
+});
+
+test("of ended jobs no more are kept than the catalog says", async () => {
+  const connection = connectRedis(redis.url, "queue", () => undefined);
+  const producer = new Producer(connection);
+  const { count } = catalog.maintenance.kept.removeOnComplete;
+  const projects = Array.from({ length: count + 20 }, (_, index) => parseProjectName(`kept-${index}`));
+  let handled = 0;
+  const consumer = new Consumer({
+    name: "maintenance",
+    connect: () => connectRedis(redis.url, "worker", () => undefined),
+    producer,
+    concurrency: 1,
+    logger: createLogger("test", "silent"),
+    handle: async () => void handled++,
+  });
+  consumer.start();
+  await Promise.all(projects.map((each) => producer.addCollection(each)));
+  await expect.poll(() => handled, { timeout: 10_000 }).toBe(projects.length);
+  await consumer.close(1_000);
+  const queue = producer.queues.find(({ name }) => name === "maintenance");
+  expect(await queue?.getCompletedCount()).toBe(count);
   await producer.close();
   connection.disconnect();
 });
