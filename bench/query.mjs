@@ -10,8 +10,9 @@ import { once, requestOf } from "./load/http-load.mjs";
 import { project, startSearchStack } from "./load/search-stack.mjs";
 import { readProcess } from "./measure/proc.mjs";
 import { median, percentiles, randomOf } from "./measure/statistics.mjs";
-import { conditions, conditionsLine, record } from "./report/results.mjs";
-import { figure, table } from "./report/table.mjs";
+import { queryMarkdown, readmeTable } from "./query/report.mjs";
+import { updateReadme } from "./report/readme.mjs";
+import { conditions, record } from "./report/results.mjs";
 
 export const summary = "cached and cold searches beside their parts, under open-loop load and overload";
 
@@ -28,7 +29,7 @@ export async function run(args) {
   const stack = await startSearchStack({ rows, seed, port: Number(values.port ?? 7_391) });
   const load = await startLoad();
   const wanted = (name) => values.only === undefined || values.only.split(",").includes(name);
-  const found = { rows, seed };
+  const found = { machine: conditions(), rows, seed, topK };
   try {
     if (wanted("cached")) found.cached = await cachedThroughput(stack, load, quick);
     if (wanted("latency")) found.latency = await cachedLatency(stack, load, quick);
@@ -39,9 +40,10 @@ export async function run(args) {
     load.close();
     await stack.close();
   }
-  const report = markdown(found);
+  const report = queryMarkdown(found);
   console.log(report);
-  const written = record({ name: "query", data: { conditions: conditions(), ...found }, markdown: report }, quick ? tmpdir() : undefined);
+  const written = record({ name: "query", data: found, markdown: report }, quick ? tmpdir() : undefined);
+  if (!quick && values.only === undefined) updateReadme("query", readmeTable(found));
   console.log(`\n${written.join("\n")}`);
 }
 
@@ -268,45 +270,4 @@ async function batchFigures(stack) {
     batches: of("millrace_batches_total"),
     eventLoopP99Ms: metricOf(text, "nodejs_eventloop_lag_p99_seconds") * 1_000,
   };
-}
-
-function markdown({ rows, cached, latency, cold, batching, overload: beyond }) {
-  const lines = [];
-  const line = (...cells) => lines.push(cells);
-  if (cached !== undefined) {
-    line("cached searches/s at most, 32 connections", figure(cached.servicePerSecond), "");
-    line(`bare node:http + Redis GET of the same ${cached.bodyBytes} bytes, replies/s`, figure(cached.barePerSecond), "");
-    line("ratio", figure(cached.ratio), "≥ 0.75");
-    line("processor time per reply of the two, µs", `${figure(cached.serviceCpuMicroseconds)}, ${figure(cached.bareCpuMicroseconds)}`, "");
-    line("ratio of rates that follows from it", figure(cached.cpuRatio), "≥ 0.75");
-  }
-  if (latency !== undefined) {
-    line("cached, 2,000/s open loop: p50, ms", figure(latency.p50), "≤ 1");
-    line("p99, ms", figure(latency.p99), "≤ 5");
-    line("the bare server under the same load: p50, p99, ms", `${figure(latency.bare.p50)}, ${figure(latency.bare.p99)}`, "");
-    line("of both, how late a request was sent: p50, p99, ms", `${figure(latency.sentLate.p50)}, ${figure(latency.sentLate.p99)}`, "");
-    line("event loop of the service, p99, ms (10 of them the timer's)", figure(latency.eventLoopP99Ms), "≤ 20");
-  }
-  if (cold !== undefined) {
-    line("cold search, one at a time: p50, ms", figure(cold.serviceMs.p50), "");
-    line("embedding + raw Milvus call: p50, ms", figure(cold.partsMs.p50), "");
-    line("ratio", figure(cold.ratio), "≤ 1.15");
-  }
-  if (batching !== undefined) {
-    line("cold searches/s, 16 clients", figure(batching.servicePerSecond), "");
-    if (cold !== undefined) {
-      line("16 single raw Milvus calls at once, calls/s", figure(cold.rawTogetherPerSecond), "");
-      line("ratio", figure(batching.servicePerSecond / cold.rawTogetherPerSecond), "≥ 8");
-    }
-    line("mean searches per request to Milvus", figure(batching.meanBatch), "");
-    line("event loop of the service, p99, ms", figure(batching.eventLoopP99Ms), "≤ 20");
-  }
-  if (beyond !== undefined) {
-    line(`overload, ${beyond.perSecond} new questions/s: answered/s`, figure(beyond.answeredPerSecond), "");
-    line("answered: p50, p99, ms", `${figure(beyond.answered.p50)}, ${figure(beyond.answered.p99)}`, "");
-    line("refused (429, 503), all with Retry-After", `${beyond.refused} (${beyond.withRetryAfter} with it)`, "all");
-    line("refusals: p50, p99, ms", `${figure(beyond.refusals.p50)}, ${figure(beyond.refusals.p99)}`, "");
-    line("a search right afterwards, ms", figure(beyond.afterwardsMs), "");
-  }
-  return `# Searches\n\n${conditionsLine(conditions())}, load average ${conditions().loadAverage}. ${rows.toLocaleString("en-US")} rows on Milvus Lite, top_k ${topK}, mode dense, seed ${seed}.\n\n${table(["", "measured", "bar"], lines)}`;
 }
