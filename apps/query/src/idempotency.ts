@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import { DependencyError, errorMessage, type ProjectName } from "@millrace/core";
+import { DependencyError, errorMessage, type ProjectName, sha256Of } from "@millrace/core";
 import type { Redis } from "@millrace/runtime";
 import { Refusal } from "./problem.ts";
 
@@ -31,8 +30,8 @@ export class IdempotencyKeys {
     if (key === "" || key.length > keyCharsMax) {
       throw new Refusal(400, "idempotency.invalid_key", `An Idempotency-Key has 1 to ${keyCharsMax} characters`);
     }
-    const name = `millrace:{${project}}:idempotency:${digest(key)}`;
-    const about = digest(request);
+    const name = `millrace:{${project}}:idempotency:${sha256Of(key)}`;
+    const about = sha256Of(request);
     const claimed = await this.#call((redis) => redis.set(name, JSON.stringify({ about }), "EX", pendingSeconds, "NX"));
     if (claimed === "OK") {
       try {
@@ -60,8 +59,4 @@ export class IdempotencyKeys {
       throw new DependencyError("ledger.unavailable", `The queue Redis failed: ${errorMessage(error)}`, { cause: error });
     }
   }
-}
-
-function digest(text: string): string {
-  return createHash("sha256").update(text).digest("hex");
 }

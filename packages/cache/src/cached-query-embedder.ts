@@ -1,5 +1,4 @@
-import { createHash } from "node:crypto";
-import type { Embedder, EmbeddingSpace, EmbedPurpose } from "@millrace/core";
+import { type Embedder, type EmbeddingSpace, type EmbedPurpose, sha256Of } from "@millrace/core";
 import type { CacheRedis } from "./cache-redis.ts";
 import { MemoryCache } from "./memory-cache.ts";
 
@@ -38,7 +37,7 @@ export class CachedQueryEmbedder implements Embedder {
   }
 
   async #embed(text: string, signal: AbortSignal, purpose: EmbedPurpose): Promise<Float32Array> {
-    const key = `millrace:vector:${this.space.fingerprint}:${purpose}:${createHash("sha256").update(text).digest("hex").slice(0, 40)}`;
+    const key = `millrace:vector:${this.space.fingerprint}:${purpose}:${sha256Of(text).slice(0, 40)}`;
     const remembered = this.#memory.get(key);
     if (remembered !== undefined) {
       this.counts.memoryHits++;

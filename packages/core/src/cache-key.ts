@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { digestOfParts } from "./digest.ts";
 import type { ProjectName } from "./project.ts";
 import type { SearchRequest } from "./search-request.ts";
 
@@ -62,9 +62,6 @@ function canonicalJson(value: unknown): string {
   return JSON.stringify(value);
 }
 
-/** Length prefixes keep neighbouring parts from running into each other. */
 function digestOf(parts: readonly string[]): string {
-  // One update: each costs a call out of JavaScript, and every search makes a key.
-  const text = parts.map((part) => `${Buffer.byteLength(part)}:${part}`).join("");
-  return createHash("sha256").update(text).digest("hex").slice(0, 40);
+  return digestOfParts(40, parts);
 }

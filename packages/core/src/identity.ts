@@ -1,24 +1,16 @@
-import { createHash } from "node:crypto";
+import { digestOfParts, sha256Of } from "./digest.ts";
 import type { ProjectName } from "./project.ts";
 
-/**
- * Identities are hashes of what they name, so that every process computes the same ones without asking, and a repeated write
- * overwrites itself. Parts are length-prefixed before hashing: ("ab","c") and ("a","bc") must not collide.
- */
-function hashOf(length: number, ...parts: readonly string[]): string {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part);
-  return hash.digest("hex").slice(0, length);
-}
+// Identities are hashes of what they name, so that every process computes the same ones without asking, and a repeated write overwrites itself.
 
 /** 32 hex characters. `source` is the stable name the user knows: a path relative to the ingest root, or a given id. */
 export function documentIdOf(project: ProjectName, source: string): string {
-  return hashOf(32, project, source);
+  return digestOfParts(32, [project, source]);
 }
 
 /** Primary key of a chunk in the vector store, 40 hex characters. All keys of a generation follow from its chunk count: no scan finds them. */
 export function chunkIdOf(project: ProjectName, documentId: string, generation: string, ordinal: number): string {
-  return hashOf(40, project, documentId, generation, String(ordinal));
+  return digestOfParts(40, [project, documentId, generation, String(ordinal)]);
 }
 
 export function chunkIdsOf(project: ProjectName, documentId: string, generation: string, chunkCount: number): string[] {
@@ -27,7 +19,7 @@ export function chunkIdsOf(project: ProjectName, documentId: string, generation:
 
 /** sha256 of the source bytes, 64 hex characters: the name of the blob, and what "unchanged" means. */
 export function contentHashOf(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+  return sha256Of(bytes);
 }
 
 /**
@@ -36,5 +28,8 @@ export function contentHashOf(bytes: Uint8Array): string {
  */
 export function pipelineFingerprintOf(parts: Readonly<Record<string, string | number | boolean>>): string {
   const sorted = Object.keys(parts).sort();
-  return hashOf(16, ...sorted.flatMap((key) => [key, String(parts[key])]));
+  return digestOfParts(
+    16,
+    sorted.flatMap((key) => [key, String(parts[key])]),
+  );
 }

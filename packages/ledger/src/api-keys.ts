@@ -1,5 +1,5 @@
-import { createHash, timingSafeEqual } from "node:crypto";
-import { DependencyError, errorMessage, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
+import { timingSafeEqual } from "node:crypto";
+import { DependencyError, errorMessage, InvalidInputError, type ProjectName, parseProjectName, sha256Of } from "@millrace/core";
 import type { Redis } from "ioredis";
 
 export type Scope = "read" | "ingest";
@@ -42,7 +42,7 @@ export class ApiKeys {
     const [, keyId = "", secret = ""] = match;
     await this.#call(async (redis) => {
       await redis.hset(recordKey(keyId), {
-        digest: digestOf(secret).toString("hex"),
+        digest: sha256Of(secret),
         project: options.project ?? "",
         scopes: options.scopes.join(" "),
         label: options.label,
@@ -58,11 +58,11 @@ export class ApiKeys {
     const match = pattern.exec(text);
     if (match === null) return undefined;
     const [, keyId = "", secret = ""] = match;
-    const rememberedAs = digestOf(text).toString("hex");
+    const rememberedAs = sha256Of(text);
     const remembered = this.#remembered.get(rememberedAs);
     if (remembered !== undefined && remembered.until > performance.now()) return remembered.principal;
     const record = await this.#read(keyId);
-    const digest = digestOf(secret);
+    const digest = Buffer.from(sha256Of(secret), "hex");
     const stored = Buffer.from(record["digest"] ?? "", "hex");
     // Compared even when there is no such key, so that the time tells nothing.
     const equal = timingSafeEqual(digest, stored.length === digest.length ? stored : Buffer.alloc(digest.length));
@@ -114,8 +114,4 @@ function describe(keyId: string, record: Readonly<Record<string, string>>): KeyD
 
 function recordKey(keyId: string): string {
   return `millrace:key:${keyId}`;
-}
-
-function digestOf(secret: string): Buffer {
-  return createHash("sha256").update(secret).digest();
 }
