@@ -27,6 +27,7 @@ import { Quotas } from "./quota/quotas.ts";
 import { RedisQuotaStore } from "./quota/redis-quota-store.ts";
 import { RecallSampler } from "./recall-sampler.ts";
 import { createDirectSearch, searchPath } from "./search-endpoint.ts";
+import { serialiseHits } from "./serialise-hits.ts";
 import { OtlpExporter } from "./tracing/otlp-exporter.ts";
 import { UsageCounters } from "./usage/usage-counters.ts";
 
@@ -117,6 +118,7 @@ async function start(): Promise<void> {
     store,
     cache: answers,
     admission,
+    serialise: serialiseHits,
     quotas,
     usage,
     price: config.price,

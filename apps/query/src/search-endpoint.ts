@@ -8,10 +8,9 @@ import { replyTo } from "./problem.ts";
 import type { Caller } from "./quota/quota-policy.ts";
 import type { Quotas } from "./quota/quotas.ts";
 import { bodyTooLarge, notJson } from "./request-body.ts";
-import { serialiseHits } from "./serialise-hits.ts";
 import type { UsageCounters } from "./usage/usage-counters.ts";
 
-export interface SearchEndpointDeps extends Omit<SearchDeps, "serialise"> {
+export interface SearchEndpointDeps extends SearchDeps {
   readonly keys: KeyVerifier;
   readonly admission: Admission;
   readonly quotas: Pick<Quotas, "admitSearch">;
@@ -65,17 +64,20 @@ export async function searchFor(
   // Where searches have a quota, Redis is asked for it together with the epoch.
   const admitted = deps.quotas.admitSearch(caller);
   admitted?.catch(() => undefined); // awaited below, unless the epoch cannot be read
-  const cache: SearchDeps["cache"] = {
-    async answer(key, compute, ...rest) {
-      if (admitted !== undefined) await admitted;
-      // Only what has to be computed needs a place.
-      return deps.cache.answer(key, (shared) => deps.admission.run(project, () => compute(shared), shared), ...rest);
-    },
-  };
-  const answer = await search(request, { ...deps, cache, serialise: serialiseHits }, signal);
+  const answer = await search(request, admitted === undefined ? deps : { ...deps, cache: cacheAfter(admitted, deps.cache) }, signal);
   deps.usage.add(project, answer.cache === "miss" ? computedSearch : cachedSearch);
   const headers = admitted === undefined ? searchHeaders : { ...searchHeaders, ...(await admitted) };
   return { bytes: answer.serialisedHits, cache: answer.cache, headers };
+}
+
+/** The cache, which nobody gets an answer of before he is admitted. */
+function cacheAfter(admitted: Promise<unknown>, cache: SearchDeps["cache"]): SearchDeps["cache"] {
+  return {
+    async answer(...call) {
+      await admitted;
+      return cache.answer(...call);
+    },
+  };
 }
 
 /** What to do about a body that is larger than `requestBodyBytesMax`. */

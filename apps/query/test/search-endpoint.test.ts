@@ -8,6 +8,7 @@ import { startRedis, type TestRedis } from "@millrace/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { Admission } from "../src/admission.ts";
 import { createDirectSearch } from "../src/search-endpoint.ts";
+import { serialiseHits } from "../src/serialise-hits.ts";
 
 /** `POST /v1/search` on a real socket, with a real ledger and cache. */
 let servers: TestRedis[];
@@ -42,6 +43,7 @@ beforeAll(async () => {
     cache: new AnswerCache({ redis: new CacheRedis(cacheConnection), memoryBytesMax: 1_000_000, ttlSeconds: 60, emptyTtlSeconds: 60 }),
     keys,
     admission: new Admission({ runningMax: 1, waitingMax: 3, waitingPerProjectMax: 2 }),
+    serialise: serialiseHits,
     quotas: { admitSearch: () => undefined },
     usage: { add: () => undefined },
     logger: createLogger("test", "silent"),

@@ -34,6 +34,7 @@ import { IdempotencyKeys } from "../src/idempotency.ts";
 import { Quotas } from "../src/quota/quotas.ts";
 import { RedisQuotaStore } from "../src/quota/redis-quota-store.ts";
 import { createDirectSearch, searchPath } from "../src/search-endpoint.ts";
+import { serialiseHits } from "../src/serialise-hits.ts";
 import { UsageCounters } from "../src/usage/usage-counters.ts";
 
 /** The whole HTTP service in this process, on a real socket: keys, ledger and caches are real, vectors come from hashes, rows lie in memory. */
@@ -108,6 +109,7 @@ export async function startService({
     store,
     cache: new AnswerCache({ redis: new CacheRedis(cacheRedis), memoryBytesMax: 1_000_000, ttlSeconds: 60, emptyTtlSeconds: 60 }),
     admission: new Admission(),
+    serialise: serialiseHits,
     keys,
     logger,
     ledger,

@@ -20,6 +20,8 @@ export interface SearchDeps extends RetrieveDeps {
       staleKey?: string,
     ): Promise<CachedAnswer>;
   };
+  /** Has what must be computed wait for its turn. Absent: it begins at once. */
+  readonly admission?: { run<T>(project: ProjectName, work: () => Promise<T>, signal: AbortSignal): Promise<T> };
   /** What an answer looks like on the wire; called on misses only, so that a hit costs neither parsing nor serialising. */
   readonly serialise: (hits: readonly SearchHit[]) => Uint8Array;
 }
@@ -50,13 +52,16 @@ export async function search(request: SearchRequest, deps: SearchDeps, signal: (
   const [epoch, deletions] = await Promise.all([deps.ledger.epoch(request.project), deps.deletions?.(request.project)]);
   const keyOf = (content: string): string => searchCacheKey(request, content, models);
   const key = keyOf(epoch);
-  const compute = async (shared: AbortSignal): Promise<{ bytes: Uint8Array; empty: boolean }> => {
+  const answerOf = async (shared: AbortSignal): Promise<{ bytes: Uint8Array; empty: boolean }> => {
     // Only now: a cached answer is of this space by its key.
     const mismatch = spaceMismatch(request.project, await deps.spaces.of(request.project), deps.embedder.space);
     if (mismatch !== undefined) throw mismatch;
     const hits = await retrieve(request, deps, shared);
     return { bytes: deps.serialise(hits), empty: hits.length === 0 };
   };
+  const { admission } = deps;
+  const compute = (shared: AbortSignal) =>
+    admission === undefined ? answerOf(shared) : admission.run(request.project, () => answerOf(shared), shared);
   const { bytes, cache } = await deps.cache.answer(
     key,
     compute,

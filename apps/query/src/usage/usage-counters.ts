@@ -34,7 +34,8 @@ export interface UsageCountersOptions {
 
 interface Batch {
   readonly project: ProjectName;
-  readonly day: string;
+  /** Under which Redis keeps the amounts. */
+  readonly key: string;
   /** Of this process, ever higher: a batch is written once, however often it is sent. */
   readonly sequence: number;
   readonly amounts: Record<keyof UsageAmounts, number>;
@@ -63,8 +64,9 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 export class UsageCounters {
   readonly #options: UsageCountersOptions;
   readonly #now: () => number;
+  /** By project and number of the day: every search counts, and to write a date takes longer than to count. */
   readonly #counting = new Map<string, Batch>();
-  /** At most one of a project and day, until Redis has it. */
+  /** At most one of a project and day, by its key, until Redis has it. */
   readonly #sending = new Map<string, Batch>();
   readonly #process = randomBytes(6).toString("hex");
   #sequence = 0;
@@ -77,12 +79,12 @@ export class UsageCounters {
   }
 
   add(project: ProjectName, amounts: Partial<UsageAmounts>): void {
-    const day = dayOf(this.#now());
-    const key = usageKey(project, day);
-    let batch = this.#counting.get(key);
+    const now = this.#now();
+    const of = `${project} ${Math.floor(now / dayMs)}`;
+    let batch = this.#counting.get(of);
     if (batch === undefined) {
-      batch = { project, day, sequence: ++this.#sequence, amounts: { ...noUsage } };
-      this.#counting.set(key, batch);
+      batch = { project, key: usageKey(project, dayOf(now)), sequence: ++this.#sequence, amounts: { ...noUsage } };
+      this.#counting.set(of, batch);
     }
     for (const field in amounts) batch.amounts[field as keyof UsageAmounts] += amounts[field as keyof UsageAmounts] ?? 0;
     this.#timer ??= setTimeout(() => void this.flush(), flushMs).unref();
@@ -92,15 +94,15 @@ export class UsageCounters {
   async flush(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    for (const [key, batch] of this.#counting) {
-      if (this.#sending.has(key)) continue;
-      this.#sending.set(key, batch);
-      this.#counting.delete(key);
+    for (const [of, batch] of this.#counting) {
+      if (this.#sending.has(batch.key)) continue;
+      this.#sending.set(batch.key, batch);
+      this.#counting.delete(of);
     }
     await Promise.all(
-      [...this.#sending].map(([key, batch]) =>
-        this.#send(key, batch).then(
-          () => this.#sending.delete(key),
+      [...this.#sending.values()].map((batch) =>
+        this.#send(batch).then(
+          () => this.#sending.delete(batch.key),
           (error: unknown) => this.#options.logger.warn({ reason: errorMessage(error) }, "usage.not_written"),
         ),
       ),
@@ -134,7 +136,7 @@ export class UsageCounters {
     }
   }
 
-  async #send(key: string, { project, sequence, amounts }: Batch): Promise<void> {
+  async #send({ project, key, sequence, amounts }: Batch): Promise<void> {
     const { redis, retentionDays } = this.#options;
     const used = Object.entries(amounts).filter(([, amount]) => amount > 0);
     await Promise.all([
