@@ -1,7 +1,8 @@
 import { errorMessage, isMillraceError } from "@millrace/core";
 import type { Logger } from "@millrace/runtime";
-import { type Job, UnrecoverableError, Worker } from "bullmq";
+import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
+import { UnrecoverableError, Worker } from "./bullmq.ts";
 import { catalog, type JobData, type QueueName, queuePrefix, stallSettings } from "./catalog.ts";
 import type { Producer } from "./producer.ts";
 

@@ -1,6 +1,7 @@
 import { DependencyError, errorMessage, type ProjectName } from "@millrace/core";
-import { type Job, Queue } from "bullmq";
+import type { Job } from "bullmq";
 import type { Redis } from "ioredis";
+import { Queue } from "./bullmq.ts";
 import { catalog, eventsMax, type JobData, jobOptions, type QueueName, queueNames, queuePrefix } from "./catalog.ts";
 import { fairPriorities, type Urgency } from "./fair-order.ts";
 

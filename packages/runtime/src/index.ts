@@ -4,8 +4,9 @@ export { ChildPool, type ChildPoolOptions, type ChildRequestOptions, isOutOfMemo
 export { type Config, environmentSchema, environmentWith, loadConfig, type PriceConfig, type QuotaConfig } from "./config.ts";
 export type { EmbedderConfig, OpenAiConfig, TransformersConfig } from "./embedder-config.ts";
 export { FileBlobStore } from "./file-blob-store.ts";
+export { Redis } from "./ioredis.ts";
 export { type Closer, exitOnSignal, Lifecycle } from "./lifecycle.ts";
 export { createLogger, type Logger } from "./logger.ts";
 export { pipelineFingerprint } from "./pipeline.ts";
-export { assertQueueRedisSafe, connectRedis, type Redis, type RedisRole, readRedisSafety } from "./redis.ts";
+export { assertQueueRedisSafe, connectRedis, type RedisRole, readRedisSafety } from "./redis.ts";
 export { lowerSessionPriority } from "./session-priority.ts";

@@ -1,7 +1,6 @@
 import { ConfigError, DependencyError, errorMessage } from "@millrace/core";
-import { type Command, Redis } from "ioredis";
-
-export type { Redis };
+import type { Command } from "ioredis";
+import { Redis } from "./ioredis.ts";
 
 /**
  * Connection settings per role. The queue connection of a service fails fast (a caller waits for the answer); a BullMQ worker's

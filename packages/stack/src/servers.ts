@@ -1,8 +1,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
-import { type Config, environmentWith } from "@millrace/runtime";
-import { Redis } from "ioredis";
+import { type Config, environmentWith, Redis } from "@millrace/runtime";
 import { milvusLiteBinary, redisServerBinary } from "./binaries.ts";
 import type { ServerSpec } from "./server-process.ts";
 

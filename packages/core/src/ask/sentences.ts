@@ -1,12 +1,15 @@
-const segmenter = new Intl.Segmenter(undefined, { granularity: "sentence" });
+/** Made at its first use: it takes longer to make than most of this package to load. */
+let segmenter: Intl.Segmenter | undefined;
 
 /** The sentences of a text, verbatim and trimmed. A line end ends one only where a paragraph, a heading or an item of a list begins. */
 export function sentencesOf(text: string): string[] {
+  const sentences = segmenter ?? new Intl.Segmenter(undefined, { granularity: "sentence" });
+  segmenter = sentences;
   return text
     .split(/\n\s*\n|\n(?=\s*(?:[-*+#>|]|\d+[.)]\s))/)
     .flatMap((block) =>
       // To the segmenter any line end is the end of a paragraph; a space instead keeps the offsets.
-      Array.from(segmenter.segment(block.replaceAll("\n", " ")), ({ index, segment }) => block.slice(index, index + segment.length).trim()),
+      Array.from(sentences.segment(block.replaceAll("\n", " ")), ({ index, segment }) => block.slice(index, index + segment.length).trim()),
     )
     .filter((sentence) => /[\p{L}\p{N}]/u.test(sentence));
 }
