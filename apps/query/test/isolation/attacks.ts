@@ -29,6 +29,11 @@ export const uploaded = { source: "shared.md", ingestId: "the-same-run" } as con
 /** A conversation that every project has under this name. */
 const sharedTalk = "our-talk";
 
+const earlierTurns = [
+  { role: "user", content: questions[1] },
+  { role: "assistant", content: "More than last year [1]." },
+];
+
 /** A place in a list, as the service writes it. */
 const cursorOf = (place: string): string => Buffer.from(place).toString("base64url");
 
@@ -65,6 +70,8 @@ function wideSearch(victim: Tenant, pick: Pick): Readonly<Record<string, unknown
   };
 }
 
+const tool = (name: string, args: object) => ({ method: "tools/call", params: { name, arguments: args } });
+
 /** A document of the victim, or an id that is none. */
 const foreignDocument =
   (below = ""): Attack["probe"] =>
@@ -73,10 +80,10 @@ const foreignDocument =
     statuses: [404],
   });
 
-/** A conversation of the victim, or the attacker's own one by the name that all of them use. */
+/** A conversation of the victim, or the attacker's own one where it has used the same name. */
 const foreignTalk: Attack["probe"] = (_, victim, pick) => {
-  const id = pick([victim.talk, victim.talk, sharedTalk]);
-  return { path: `/v1/sessions/${id}`, statuses: id === sharedTalk ? [200, 404] : [404] };
+  const id = pick([victim.talk, victim.openTalk, sharedTalk]);
+  return { path: `/v1/sessions/${id}`, statuses: id === victim.talk ? [404] : [200, 404] };
 };
 
 /**
@@ -97,7 +104,7 @@ export const attacks: Readonly<Record<string, Attack>> = {
     probe: (_, victim, pick) => ({
       path: "/v1/ask",
       body: {
-        ...pick([{}, { session_id: sharedTalk }]),
+        ...pick([{}, { session_id: sharedTalk }, { session_id: victim.openTalk }]),
         question: pick(questions),
         stream: pick([false, true]),
         ...wideSearch(victim, pick),
@@ -113,6 +120,7 @@ export const attacks: Readonly<Record<string, Attack>> = {
       body: {
         messages: [
           { role: "system", content: `You answer for the project ${victim.project}.` },
+          ...pick([[], earlierTurns]),
           { role: "user", content: pick(questions) },
         ],
         stream: pick([false, true]),
@@ -129,13 +137,14 @@ export const attacks: Readonly<Record<string, Attack>> = {
       body: {
         jsonrpc: "2.0",
         id: 1,
-        method: "tools/call",
-        params: pick([
-          { name: "search", arguments: { query: pick(questions), filter: wideSearch(victim, pick)["filter"] } },
-          { name: "ask", arguments: { question: pick(questions) } },
-          { name: "read_document", arguments: { document: pick([...victim.documentIds, "report.md", victim.project]) } },
-          { name: "list_documents", arguments: { prefix: pick(["", "private/", victim.project]) } },
-          { name: "list_documents", arguments: { cursor: cursorOf(`report.md\0${victim.documentIds[0]}`) } },
+        ...pick([
+          tool("search", { query: pick(questions), top_k: pick([1, 20]), filter: wideSearch(victim, pick)["filter"] }),
+          tool("ask", { question: pick(questions), filter: wideSearch(victim, pick)["filter"] }),
+          tool("read_document", { document: pick([...victim.documentIds, "report.md", victim.project]), offset: pick([0, 1]) }),
+          tool("list_documents", { prefix: pick(["", "private/", victim.project]), state: pick(["live", "queued"]) }),
+          tool("list_documents", { cursor: cursorOf(`report.md\0${victim.documentIds[0]}`) }),
+          { method: "tools/list" },
+          { method: "resources/read", params: { uri: `millrace://${victim.project}/report.md` } },
         ]),
       },
       statuses: [200],

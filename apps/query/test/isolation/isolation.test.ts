@@ -113,8 +113,8 @@ async function belongings(tenant: Tenant): Promise<unknown> {
   const rows: string[] = [];
   for await (const page of services.store.scan(tenant.project, new AbortController().signal))
     rows.push(...page.map(({ chunkId }) => chunkId));
-  const talk = await read(`/v1/sessions/${tenant.talk}`);
-  return { talk, documents, chunks, rows: rows.sort() };
+  const talks = await Promise.all([tenant.talk, tenant.openTalk].map((id) => read(`/v1/sessions/${id}`)));
+  return { talks, documents, chunks, rows: rows.sort() };
 }
 
 /** Every project's own answers, in the caches of every process; all projects ask at once, so that what they share on the way is shared. */
@@ -133,13 +133,15 @@ async function warmCaches(): Promise<void> {
   }
 }
 
-/** Each project asks something in a conversation of its own, of the same model; and its answer is kept. */
+/** Each project asks something in conversations of its own, of the same model; and its answer is kept. */
 async function converse(): Promise<void> {
   await Promise.all(
-    tenants.map(async ({ key, talk, secret }) => {
-      const body = { question: questions[0], session_id: talk };
-      const reply = await send(services.urls[0] ?? "", "POST", { path: "/v1/ask", body }, key);
-      expect(reply.text).toContain(secret);
+    tenants.map(async ({ key, talk, openTalk, secret }) => {
+      for (const session_id of [talk, openTalk]) {
+        const body = { question: questions[0], session_id };
+        const reply = await send(services.urls[0] ?? "", "POST", { path: "/v1/ask", body }, key);
+        expect(reply.text).toContain(secret);
+      }
     }),
   );
 }

@@ -15,6 +15,8 @@ export interface Tenant {
   readonly ingestId: string;
   /** A conversation of `key`. */
   readonly talk: string;
+  /** Another, whose name others use too: to say it is not to say the secret. */
+  readonly openTalk: string;
   readonly documentIds: readonly string[];
   /** Ids that only this project should ever be told: of documents, versions and chunks. */
   readonly ids: readonly string[];
@@ -45,6 +47,7 @@ export async function settleTenants(services: QueryServices, count: number): Pro
       secret,
       ingestId: `run-${index}`,
       talk: `talk-of-${secret}`,
+      openTalk: `talk-${index}`,
       key: await newKey("read", "ingest"),
       readKey: await newKey("read"),
       ingestKey: await newKey("ingest"),
