@@ -1,3 +1,5 @@
+import { limits } from "@millrace/core";
+import { openEmbedder } from "@millrace/embedding";
 import { type Config, environmentWith, exitOnSignal, Lifecycle, type Logger } from "@millrace/runtime";
 import { claimRunState, EmbeddedStack, type RunState, removeRunState, writeRunState } from "@millrace/stack";
 import { logFolder } from "./background.ts";
@@ -51,6 +53,7 @@ export class Installation {
     // Asked here, so that there is one clear error instead of one from each service.
     (await connectQueueRedis(addresses.redisQueueUrl)).disconnect();
     await this.#update(addresses);
+    await this.#downloadModel();
 
     const env = environmentWith({
       REDIS_QUEUE_URL: addresses.redisQueueUrl,
@@ -75,6 +78,18 @@ export class Installation {
     ]);
     this.#lifecycle.onClose("phase", async () => void (await this.#update({ phase: "stopping" })));
     return this.#update({ phase: "ready", queryUrl: `http://${host}:${port}`, dashboardUrl: `http://${host}:${dashboardPort}` });
+  }
+
+  /** A model of the hub may take longer to come than a service may take to start, and all of them need it. */
+  async #downloadModel(): Promise<void> {
+    const { embedder: described } = this.#config;
+    if (described?.kind !== "transformers" || !described.remote) return;
+    const { model, revision, hub } = described;
+    this.#logger.info({ model, revision, hub }, "model.fetching");
+    const embedder = openEmbedder(this.#config);
+    this.#lifecycle.onClose("model", () => embedder.close());
+    await embedder.start(AbortSignal.timeout(limits.modelDownloadMs));
+    await embedder.close();
   }
 
   #supervisor(name: string): Supervisor {

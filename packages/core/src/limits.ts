@@ -71,6 +71,9 @@ export const limits = {
   embeddingsTextsMax: 256,
   embeddingsBodyBytesMax: 1024 * 1024,
   requestTimeoutMs: 30_000,
+  /** A model of the hub may have gigabytes; a download to which nothing has been added for so long is dead. */
+  modelDownloadMs: 3_600_000,
+  downloadSilenceMs: 600_000,
   /** Documents or chunks in one page of a list. */
   pageSizeMax: 1_000,
   pageSizeDefault: 100,

@@ -1,4 +1,12 @@
-import type { Chunk, ChunkingOptions, Embedder, EmbeddingSpace, EmbedPurpose, ParsedDocument } from "@millrace/core";
+import {
+  type Chunk,
+  type ChunkingOptions,
+  type Embedder,
+  type EmbeddingSpace,
+  type EmbedPurpose,
+  limits,
+  type ParsedDocument,
+} from "@millrace/core";
 import { ChildPool, type TransformersConfig } from "@millrace/runtime";
 import { askChild } from "./ask-child.ts";
 import { transformersSpace } from "./space.ts";
@@ -6,7 +14,7 @@ import type { TransformersProcessOptions, TransformersRequest } from "./transfor
 
 /** Texts of one request to the child: others get their turn between, and a stop does not wait long. */
 const textsPerRequestMax = 32;
-/** Includes loading the model, and downloading it where that is allowed, at the first request. */
+/** Includes loading the model at the first request. */
 const requestTimeoutMs = 600_000;
 
 /** What a child process does for embedders that bring no compiled graph of ours: counts, cuts, and embeds where it has a model. */
@@ -30,9 +38,9 @@ export class TransformersProcess {
     return this.#pool.pids();
   }
 
-  /** @throws as `askChild` */
+  /** @throws as `askChild`; ConfigError `model.missing`, `model.unusable` | DependencyError `model.download_failed` */
   request<T>(request: TransformersRequest, signal: AbortSignal): Promise<T> {
-    return askChild<T>(this.#pool, request, { signal, timeoutMs: requestTimeoutMs });
+    return askChild<T>(this.#pool, request, { signal, timeoutMs: request.kind === "load" ? limits.modelDownloadMs : requestTimeoutMs });
   }
 }
 
@@ -59,7 +67,9 @@ export class TransformersEmbedder implements Embedder {
     this.#process = new TransformersProcess({ tokenizer: model, model: config, tokensMax, documentPrefix, cacheFolder, threads }, niceness);
   }
 
+  /** May take as long as a download, at most `limits.modelDownloadMs`. */
   async start(signal: AbortSignal): Promise<void> {
+    await this.#process.request({ kind: "load" }, signal);
     await this.embed(["ready"], signal);
   }
 

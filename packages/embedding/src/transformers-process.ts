@@ -1,8 +1,9 @@
-import { basename, dirname, isAbsolute } from "node:path";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { type ChunkingOptions, chunkDocument, InvalidInputError, type ParsedDocument, type TokenCounter } from "@millrace/core";
 import { serveChildRequests, type TransformersConfig } from "@millrace/runtime";
-import { AutoModel, AutoTokenizer, env, type PreTrainedModel, type PreTrainedTokenizer, Tensor } from "@xenova/transformers";
+import { AutoModel, AutoTokenizer, env, ModelRegistry, type PreTrainedModel, type PreTrainedTokenizer, Tensor } from "@xenova/transformers";
 import { batchesByLength } from "./batch.ts";
+import { loadError, removeUnfinished, revisionFolder } from "./hub.ts";
 import { poolTokens } from "./pooling.ts";
 import { estimatedTokens } from "./token-estimate.ts";
 
@@ -20,6 +21,8 @@ export interface TransformersProcessOptions {
 }
 
 export type TransformersRequest =
+  /** Loads the model, and downloads it first where that is allowed and needed. */
+  | { readonly kind: "load" }
   | { readonly kind: "embed"; readonly texts: readonly string[] }
   | { readonly kind: "count"; readonly texts: readonly string[] }
   | { readonly kind: "chunk"; readonly document: ParsedDocument; readonly options: ChunkingOptions };
@@ -30,16 +33,21 @@ const wordsRememberedMax = 100_000;
 const options = JSON.parse(process.argv[2] ?? "{}") as TransformersProcessOptions;
 env.allowRemoteModels = options.model?.remote ?? false;
 env.allowLocalModels = true;
-env.localModelPath = dirname(options.tokenizer ?? "");
-env.cacheDir = options.cacheFolder;
-if (options.model !== undefined) env.remoteHost = options.model.hub.endsWith("/") ? options.model.hub : `${options.model.hub}/`;
-const source = { revision: options.model?.revision ?? "main" };
+const { revision = "main", hub = "" } = options.model ?? {};
+env.cacheDir = revisionFolder(options.cacheFolder, revision);
+// The name of a model of the hub is no path from wherever this process stands.
+env.localModelPath = isAbsolute(options.tokenizer ?? "") ? dirname(options.tokenizer ?? "") : env.cacheDir;
+env.remoteHost = hub.endsWith("/") ? hub : `${hub}/`;
+// Not handed to each call: for some files of a pinned revision, transformers.js 4.3 looks at `main`, which may lack them.
+env.remotePathTemplate = `{model}/resolve/${encodeURIComponent(revision)}/`;
+if (options.model?.remote) removeUnfinished(join(env.cacheDir, options.model.model));
 
-/** Loaded at the first request that needs them. */
+/** Loaded at the first request that needs them; what failed is tried again by the next one. */
 let tokenizer: Promise<PreTrainedTokenizer> | undefined;
 let model: Promise<PreTrainedModel> | undefined;
 
 serveChildRequests(async (request: TransformersRequest) => {
+  if (request.kind === "load") return void (await openModel(options.model as TransformersConfig));
   if (request.kind === "embed") return embed(request.texts);
   const tokens = await openTokens();
   if (request.kind === "count") return request.texts.map((text) => tokens.specialTokens + tokens.count(text));
@@ -50,8 +58,32 @@ serveChildRequests(async (request: TransformersRequest) => {
 });
 
 async function openTokenizer(name: string): Promise<PreTrainedTokenizer> {
-  tokenizer ??= AutoTokenizer.from_pretrained(nameOf(name), source);
+  tokenizer ??= loading(loadTokenizer(nameOf(name)), () => (tokenizer = undefined));
   return tokenizer;
+}
+
+async function loadTokenizer(name: string): Promise<PreTrainedTokenizer> {
+  // Without this file transformers.js ends with a TypeError that names nothing.
+  const files = await ModelRegistry.get_tokenizer_files(name);
+  if (files.length === 0) throw Object.assign(new Error("there is no tokenizer_config.json"), { name: "ModelFileNotFoundError" });
+  return AutoTokenizer.from_pretrained(name);
+}
+
+async function openModel({ model: name, dtype }: TransformersConfig): Promise<readonly [PreTrainedTokenizer, PreTrainedModel]> {
+  const opened = await openTokenizer(name);
+  const session_options = { intraOpNumThreads: options.threads, interOpNumThreads: 1, enableMemPattern: false };
+  model ??= loading(AutoModel.from_pretrained(nameOf(name), { dtype, device: "cpu", session_options }), () => (model = undefined));
+  return [opened, await model];
+}
+
+/** @throws ConfigError `model.missing`, `model.unusable` | DependencyError `model.download_failed` */
+async function loading<T>(loaded: Promise<T>, forget: () => void): Promise<T> {
+  try {
+    return await loaded;
+  } catch (error) {
+    forget();
+    throw options.model === undefined ? error : loadError(error, options.model, env.cacheDir ?? "");
+  }
 }
 
 async function openTokens(): Promise<TokenCounter> {
@@ -78,21 +110,14 @@ async function openTokens(): Promise<TokenCounter> {
 /** @returns all vectors one after another: `texts.length × dimension` */
 async function embed(texts: readonly string[]): Promise<Float32Array> {
   const described = options.model as TransformersConfig;
-  const { dimension, tokensMax, pooling, dtype } = described;
-  const opened = await openTokenizer(described.model);
+  const { dimension, tokensMax, pooling } = described;
+  const [opened, run] = await openModel(described);
   const encoded = texts.map((text) => opened.encode(text));
   const longest = Math.max(...encoded.map((ids) => ids.length));
   if (longest > tokensMax) {
     const message = `A text has ${longest} tokens, more than the ${tokensMax} that the model reads`;
     throw new InvalidInputError("embed.too_long", message, { hint: "Shorten it." });
   }
-  model ??= AutoModel.from_pretrained(nameOf(described.model), {
-    ...source,
-    dtype,
-    device: "cpu",
-    session_options: { intraOpNumThreads: options.threads, interOpNumThreads: 1, enableMemPattern: false },
-  });
-  const run = await model;
   const vectors = new Float32Array(texts.length * dimension);
   for (const batch of batchesByLength(encoded.map((ids) => ids.length))) {
     const rows = batch.map((index) => encoded[index] ?? []);
