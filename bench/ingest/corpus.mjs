@@ -71,16 +71,17 @@ const newFolder = () => mkdtempSync(join(tmpdir(), "millrace-bench-corpus-"));
 /**
  * Ingests the folder once and reads the chunks back.
  * @param {import("./installation.mjs").Installation} installation
- * @returns {Promise<{ source: string, text: string, tokens: number }[]>} tokens with the model's special ones
+ * @returns {Promise<{ source: string, title: string, headings: string[], text: string, tokens: number }[]>} tokens with the model's special ones
  */
 export async function chunksOf(installation, folder, project) {
   const { documents } = await installation.ingest([folder, "--project", project]);
   const found = [];
   for (const { document_id: id, source, state } of documents) {
     if (state !== "live") continue;
+    const { title } = await installation.request(`/v1/documents/${id}`, { project });
     for (let offset = 0; offset !== null; ) {
       const page = await installation.request(`/v1/documents/${id}/chunks?limit=500&offset=${offset}`, { project });
-      for (const { text, tokens } of page.data) found.push({ source, text, tokens });
+      for (const { headings, text, tokens } of page.data) found.push({ source, title, headings, text, tokens });
       offset = page.next_offset;
     }
   }

@@ -1,7 +1,11 @@
 import { readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { embeddedText, headerFor } from "@millrace/core";
 import { AutoTokenizer, env } from "@xenova/transformers";
 import { runtime } from "./installation.mjs";
+
+/** The product's default. */
+const chunkTokensMax = 256;
 
 /** The model that the set-up built. */
 export function modelOf(dtype) {
@@ -20,13 +24,18 @@ export async function encoderOf({ modelPath }) {
   return (text) => tokenizer.encode(text);
 }
 
-/** Adds the token ids, special tokens included. @throws Error when they are not as many as the product says */
+/**
+ * What the product embeds chunks as, under their headers, and the token ids of that, special tokens included.
+ * @throws Error when a text has not as many tokens as the product says
+ */
 export async function tokenise(model, chunks) {
   const encode = await encoderOf(model);
-  return chunks.map((chunk) => {
-    const ids = encode(chunk.text);
-    if (ids.length !== chunk.tokens)
-      throw new Error(`A chunk of ${chunk.source} has ${ids.length} tokens, and the product says ${chunk.tokens}`);
-    return { ...chunk, ids };
+  const specialTokens = encode("").length;
+  const counter = { specialTokens, count: (text) => encode(text).length - specialTokens };
+  return chunks.map(({ source, title, headings, text, tokens }) => {
+    const { length } = encode(text);
+    if (length !== tokens) throw new Error(`A chunk of ${source} has ${length} tokens, and the product says ${tokens}`);
+    const embedded = embeddedText({ header: headerFor({ title: title ?? "", headings, text }, chunkTokensMax - tokens, counter), text });
+    return { source, text: embedded, ids: encode(embedded) };
   });
 }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { chunkIdsOf, documentIdOf, parseProjectName } from "@millrace/core";
+import { chunkIdsOf, documentIdOf, dot, parseProjectName } from "@millrace/core";
 import { embeddingSpaceOf } from "@millrace/embedding";
 import { Ledger } from "@millrace/ledger";
 import { connectRedis, loadConfig } from "@millrace/runtime";
@@ -125,6 +125,23 @@ test("an edited document embeds its new chunks only", async () => {
   expect((await ingest()).summary).toMatchObject({ updated: 1 });
   expect(first?.liveChunks).toBeGreaterThan(30);
   expect(await embeddedChunks("long.md")).toBeLessThanOrEqual(4);
+});
+
+test("a text under another title has another vector", async () => {
+  const name = parseProjectName(project);
+  const rows = async () => {
+    const entry = await ledger.get(name, documentIdOf(name, "titled.md"));
+    return store.vectors(name, chunkIdsOf(name, entry?.documentId ?? "", entry?.liveGeneration ?? "", entry?.liveChunks ?? 0), signal);
+  };
+  const write = (title: string) => writeFile(join(folder, "titled.md"), `---\ntitle: ${title}\n---\nIt turns while there is water.\n`);
+  await write("The wheel of the mill");
+  await ingest();
+  const [before] = await rows();
+  await write("Contracts of employment");
+  await ingest();
+  const [after] = await rows();
+  expect(after).toMatchObject({ title: "Contracts of employment", text: before?.text });
+  expect(dot(after?.vector ?? new Float32Array(), before?.vector ?? new Float32Array())).toBeLessThan(0.9);
 });
 
 test("a plan says what would happen, and nothing happens", async () => {

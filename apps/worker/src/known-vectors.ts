@@ -1,13 +1,13 @@
-import { chunkIdOf, chunkIdsOf, limits, type VectorStore } from "@millrace/core";
+import { type Chunk, chunkIdOf, chunkIdsOf, limits, type RowVector, type VectorStore } from "@millrace/core";
 import type { DocumentEntry, GenerationRef, Ledger } from "@millrace/ledger";
 
 /**
- * Vectors that need not be computed again, found by the text they were computed from: those of the version that is live, those of a document with the
- * same bytes (a renamed or copied file), and those that an earlier run of this very generation had written before it ended.
+ * Vectors that need not be computed again, found by the texts they were computed from: those of the version that is live, those of a document with the
+ * same bytes (a renamed or copied file), and those that an earlier run of this very generation had written before it ended; all made by the same pipeline.
  */
 export interface KnownVectors {
-  /** @param texts of consecutive chunks of the document, the first of which is number `firstOrdinal` */
-  find(texts: readonly string[], firstOrdinal: number, signal: AbortSignal): Promise<(Float32Array | undefined)[]>;
+  /** @param chunks consecutive ones of a document with this title */
+  find(title: string, chunks: readonly Chunk[], signal: AbortSignal): Promise<(Float32Array | undefined)[]>;
 }
 
 export async function openKnownVectors(
@@ -18,26 +18,34 @@ export async function openKnownVectors(
 ): Promise<KnownVectors> {
   const { ledger, store } = deps;
   const { project } = ref;
-  const byText = new Map<string, Float32Array>();
-  const read = async (chunkIds: readonly string[]): Promise<void> => {
-    for (const { text, vector } of await store.vectors(project, chunkIds, signal)) byText.set(text, vector);
+  const byTexts = new Map<string, Float32Array>();
+  const read = async (chunkIds: readonly string[], readSignal: AbortSignal): Promise<void> => {
+    for (const row of await store.vectors(project, chunkIds, readSignal)) byTexts.set(textsOf(row), row.vector);
   };
   if (!entry.fresh) {
-    if (entry.liveGeneration !== undefined && entry.liveChunks <= limits.reusedChunksMax) {
-      await read(chunkIdsOf(project, ref.documentId, entry.liveGeneration, entry.liveChunks));
+    if (entry.liveGeneration !== undefined && entry.liveFingerprint === entry.fingerprint && entry.liveChunks <= limits.reusedChunksMax) {
+      await read(chunkIdsOf(project, ref.documentId, entry.liveGeneration, entry.liveChunks), signal);
     }
     const twin = entry.liveContentHash === entry.contentHash ? undefined : await ledger.twin(project, entry.contentHash, entry.fingerprint);
     if (twin !== undefined && twin.chunks <= limits.reusedChunksMax) {
-      await read(chunkIdsOf(project, twin.documentId, twin.generation, twin.chunks));
+      await read(chunkIdsOf(project, twin.documentId, twin.generation, twin.chunks), signal);
     }
   }
   return {
-    async find(texts, firstOrdinal, findSignal) {
-      if (firstOrdinal < entry.pendingChunks) {
-        const chunkIds = texts.map((_, index) => chunkIdOf(project, ref.documentId, ref.generation, firstOrdinal + index));
-        for (const { text, vector } of await store.vectors(project, chunkIds, findSignal)) byText.set(text, vector);
+    async find(title, chunks, findSignal) {
+      const [first] = chunks;
+      if (first !== undefined && first.ordinal < entry.pendingChunks) {
+        await read(
+          chunks.map(({ ordinal }) => chunkIdOf(project, ref.documentId, ref.generation, ordinal)),
+          findSignal,
+        );
       }
-      return texts.map((text) => byText.get(text));
+      return chunks.map(({ headings, text }) => byTexts.get(textsOf({ title, headings, text })));
     },
   };
+}
+
+/** What the same pipeline makes the same vector of. */
+function textsOf({ title, headings, text }: Pick<RowVector, "title" | "headings" | "text">): string {
+  return JSON.stringify([title, headings, text]);
 }

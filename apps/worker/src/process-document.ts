@@ -9,6 +9,7 @@ import {
   DependencyError,
   DocumentError,
   type Embedder,
+  embeddedText,
   limits,
   type MediaType,
   type Metadata,
@@ -113,7 +114,7 @@ async function writeDocument(ref: GenerationRef, entry: DocumentEntry, deps: Sta
     for await (const document of parts(entry, deps, signal)) {
       written.facts ??= factsOf(entry, document);
       const { facts, chunks: before } = written;
-      const cut = await stages.run("chunk", () => embedder.chunk(document, chunking, signal));
+      const cut = await stages.run("chunk", () => embedder.chunk({ ...document, title: facts.title }, chunking, signal));
       const chunks = cut.map((chunk) => ({ ...chunk, ordinal: chunk.ordinal + before }));
       const chunkCount = before + chunks.length;
       if (chunkCount > limits.chunksPerDocumentMax) {
@@ -183,21 +184,18 @@ async function writeChunks(
 ): Promise<number> {
   const { embedder, store, known, stages } = deps;
   const { chunks, source, mediaType, title, ingestedAt, metadata } = batch;
-  const texts = chunks.map((chunk) => chunk.text);
 
   const { vectors, embedded } = await stages.run("embed", async () => {
-    const vectors = await persist(() => known.find(texts, chunks[0]?.ordinal ?? 0, signal), signal);
-    const unknown = texts.flatMap((_, index) => (vectors[index] === undefined ? [index] : []));
-    const unknownTexts = unknown.map((index) => texts[index] ?? "");
-    const computed = unknown.length === 0 ? [] : await embedder.embed(unknownTexts, signal);
-    for (const [position, index] of unknown.entries()) vectors[index] = computed[position];
-    return { vectors, embedded: unknown.length };
+    const found = await persist(() => known.find(title, chunks, signal), signal);
+    const unknown = chunks.filter((_, index) => found[index] === undefined);
+    const computed = (unknown.length === 0 ? [] : await embedder.embed(unknown.map(embeddedText), signal)).values();
+    return { vectors: found.map((vector) => vector ?? computed.next().value), embedded: unknown.length };
   });
 
   const { project, documentId, generation } = ref;
   const records = chunks.map((chunk, index): ChunkRecord => {
     const vector = vectors[index];
-    if (vector === undefined) throw new DependencyError("embed.incomplete", `Too few embeddings came back for ${texts.length} chunks`);
+    if (vector === undefined) throw new DependencyError("embed.incomplete", `Too few embeddings came back for ${chunks.length} chunks`);
     const chunkId = chunkIdOf(project, documentId, generation, chunk.ordinal);
     return { chunkId, project, documentId, generation, source, mediaType, title, ingestedAt, metadata, chunk, vector };
   });

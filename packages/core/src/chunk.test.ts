@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { chunkDocument } from "./chunk.ts";
+import { embeddedText } from "./chunk-header.ts";
 import type { Block, ParsedDocument } from "./document.ts";
 import type { TokenCounter } from "./ports.ts";
 
@@ -36,7 +37,7 @@ const block = fc.record({
 });
 const parsed = fc
   .tuple(fc.array(block, { maxLength: 12 }), fc.option(fc.integer({ min: 1, max: 4 }), { nil: undefined }))
-  .map(([blocks, pages]) => documentOf(blocks, pages));
+  .map(([blocks, pages]) => ({ ...documentOf(blocks, pages), title: "The mill and its wheel" }));
 
 describe("chunkDocument", () => {
   it("keeps its invariants on any document", () => {
@@ -50,6 +51,7 @@ describe("chunkDocument", () => {
           expect(chunk.text).toBe(document.text.slice(chunk.span.start, chunk.span.end));
           expect(chunk.tokens).toBeLessThanOrEqual(options.tokensMax);
           expect(chunk.tokens).toBe(counter.count(chunk.text) + 2);
+          expect(counter.count(embeddedText(chunk)) + 2).toBeLessThanOrEqual(options.tokensMax);
           expect(chunk.span.end).toBeGreaterThan(previousEnd);
           previousEnd = chunk.span.end;
           covered.fill(1, chunk.span.start, chunk.span.end);
@@ -75,6 +77,7 @@ describe("chunkDocument", () => {
     const chunks = chunkDocument(document, counter, options);
     expect(chunks.map((chunk) => chunk.text.split("\n")[0])).toEqual(["Guide", "Stone"]);
     expect(chunks.map((chunk) => chunk.headings)).toEqual([["Guide"], ["Guide", "Stone"]]);
+    expect(chunks.map(({ header }) => header)).toEqual([undefined, "Guide"]);
   });
 
   it("cuts long paragraphs at sentences and repeats one sentence as overlap", () => {

@@ -1,3 +1,4 @@
+import { headerFor } from "./chunk-header.ts";
 import type { Chunk, ParsedDocument } from "./document.ts";
 import { DocumentError } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -13,7 +14,7 @@ import type { TokenCounter } from "./ports.ts";
  * repeats up to `tokensOverlap` tokens, beginning at a sentence where one fits.
  *
  * Invariants: `chunk.text === document.text.slice(span)`; spans are in order; together they cover every non-space character;
- * no chunk has more than `tokensMax` tokens.
+ * no chunk has more than `tokensMax` tokens, its header included.
  */
 export interface ChunkingOptions {
   /** Tokens per chunk at most, the model's special tokens included. */
@@ -26,7 +27,7 @@ export interface ChunkingOptions {
 export function chunkDocument(document: ParsedDocument, tokens: TokenCounter, options: ChunkingOptions): Chunk[] {
   const budget = options.tokensMax - tokens.specialTokens;
   const units = unitsOf(document, tokens, budget);
-  const headings = headingPaths(document);
+  const paths = headingPaths(document);
   const chunks: Chunk[] = [];
   let first = 0;
   while (first < units.length) {
@@ -42,13 +43,16 @@ export function chunkDocument(document: ParsedDocument, tokens: TokenCounter, op
       budget,
     );
     const span = { start: units.start(first), end: units.end(end - 1) };
+    const headings = paths.at(span.start);
+    const header = headerFor({ title: document.title ?? "", headings, text }, budget - tokenCount, tokens);
     chunks.push({
       ordinal: chunks.length,
       text,
       span,
       tokens: tokenCount + tokens.specialTokens,
       ...(document.pageStarts === undefined ? {} : { page: (document.firstPage ?? 1) - 1 + countUpTo(document.pageStarts, span.start) }),
-      headings: headings.at(span.start),
+      headings,
+      ...(header === undefined ? {} : { header }),
     });
     first = end < units.length ? overlapStart(units, first, end, options.tokensOverlap) : end;
   }

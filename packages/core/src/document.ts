@@ -44,6 +44,8 @@ export interface Chunk {
   readonly page?: number;
   /** Titles of the headings above the chunk's start, outermost first. */
   readonly headings: readonly string[];
+  /** What the text is embedded under; absent where nothing stands above it, or it leaves no room. */
+  readonly header?: string;
 }
 
 /** A chunk with its vector, as stored: one row of the vector store. */

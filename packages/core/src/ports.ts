@@ -73,9 +73,11 @@ export interface RowIdentity {
   readonly ordinal: number;
 }
 
-/** What a row was embedded from, and what came of it. */
+/** What a row was embedded from (a header follows from title, headings and text), and what came of it. */
 export interface RowVector {
   readonly chunkId: string;
+  readonly title: string;
+  readonly headings: readonly string[];
   readonly text: string;
   readonly vector: Float32Array;
 }
@@ -99,7 +101,7 @@ export interface VectorStore {
   existing(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<ReadonlySet<string>>;
   /** Those of these rows that exist, in no order, read with strong consistency. */
   read(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<Omit<StoredHit, "score">[]>;
-  /** Text and vector of those of these rows that exist, read with strong consistency. */
+  /** Texts and vector of those of these rows that exist, read with strong consistency. */
   vectors(project: ProjectName, chunkIds: readonly string[], signal: AbortSignal): Promise<RowVector[]>;
   /** Every row of the project, each once and in no order. For audits: it costs passes over the whole collection. */
   scan(project: ProjectName, signal: AbortSignal): AsyncIterable<readonly RowIdentity[]>;

@@ -33,7 +33,13 @@ function depsOf(found: readonly StoredHit[], reranker?: Reranker): RetrieveDeps 
       search: async () => [...found],
       searchKeywords: async () => [...found],
       vectors: async () =>
-        found.map(({ chunkId, text }) => ({ chunkId, text, vector: text === "apart" ? Float32Array.of(0, 1) : Float32Array.of(1, 0) })),
+        found.map(({ chunkId, title, headings, text }) => ({
+          chunkId,
+          title,
+          headings,
+          text,
+          vector: text === "apart" ? Float32Array.of(0, 1) : Float32Array.of(1, 0),
+        })),
       read: async () => [...found],
     },
     ledger: {

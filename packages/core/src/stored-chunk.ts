@@ -1,4 +1,5 @@
 import { termsOf } from "./analysis.ts";
+import { linesAbove } from "./chunk-header.ts";
 import type { ChunkRecord, Metadata, MetadataValue } from "./document.ts";
 import { DocumentError, InvalidInputError } from "./errors.ts";
 import { limits } from "./limits.ts";
@@ -46,9 +47,8 @@ export function toStoredChunk(record: ChunkRecord): StoredChunk {
  * What keyword search finds a chunk by: its title and headings beside its text, because a section often does not repeat its subject. Terms joined by spaces,
  * which every analyzer takes apart in the same way.
  */
-export function indexedTerms({ title, headings, text }: Pick<StoredChunk, "title" | "headings" | "text">): string {
-  const above = [title, ...headings].filter((line, index, lines) => lines.indexOf(line) === index && !text.startsWith(line));
-  const terms = [...above, text].flatMap(termsOf).map(({ term }) => term);
+export function indexedTerms(chunk: Pick<StoredChunk, "title" | "headings" | "text">): string {
+  const terms = [...linesAbove(chunk), chunk.text].flatMap(termsOf).map(({ term }) => term);
   return upTo(limits.chunkBytesMax, terms).join(" ");
 }
 

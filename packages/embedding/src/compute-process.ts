@@ -1,4 +1,4 @@
-import { type Chunk, type ChunkingOptions, chunkDocument, InvalidInputError, type ParsedDocument } from "@millrace/core";
+import { type Chunk, type ChunkingOptions, chunkDocument, embeddedText, InvalidInputError, type ParsedDocument } from "@millrace/core";
 import { serveChildRequests } from "@millrace/runtime";
 import { type ModelDtype, readModel } from "./model.ts";
 import { type EmbeddingSession, openSession } from "./session.ts";
@@ -13,8 +13,10 @@ export type ComputeRequest =
 
 export interface ChunkReply {
   readonly chunks: readonly Chunk[];
-  /** Token ids of all chunks one after another, `tokens` of each chunk, so that nobody has to find them again to embed it. */
+  /** Token ids of what all chunks are embedded as, one after another, so that nobody has to find them again. */
   readonly ids: Int32Array;
+  /** How many of them belong to each chunk. */
+  readonly lengths: readonly number[];
 }
 
 const [folder = "", dtype = "int8"] = process.argv.slice(2);
@@ -35,13 +37,14 @@ serveChildRequests(async (request: ComputeRequest) => {
 
 async function chunk(document: ParsedDocument, options: ChunkingOptions): Promise<ChunkReply> {
   const chunks = chunkDocument(document, tokenizer, options);
-  const ids = new Int32Array(chunks.reduce((sum, { tokens }) => sum + tokens, 0));
+  const lengths = chunks.map(({ tokens, header = "" }) => tokens + tokenizer.count(header));
+  const ids = new Int32Array(lengths.reduce((sum, length) => sum + length, 0));
   let offset = 0;
-  for (const { text, tokens } of chunks) {
-    ids.set(tokenizer.encode(text), offset);
-    offset += tokens;
+  for (const [index, each] of chunks.entries()) {
+    ids.set(tokenizer.encode(embeddedText(each)), offset);
+    offset += lengths[index] ?? 0;
   }
-  return { chunks, ids };
+  return { chunks, ids, lengths };
 }
 
 /** @returns all vectors one after another: `texts.length × dimension` */

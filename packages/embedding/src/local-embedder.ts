@@ -1,4 +1,4 @@
-import type { Chunk, ChunkingOptions, Embedder, EmbeddingSpace, ParsedDocument } from "@millrace/core";
+import { type Chunk, type ChunkingOptions, type Embedder, type EmbeddingSpace, embeddedText, type ParsedDocument } from "@millrace/core";
 import { ChildPool } from "@millrace/runtime";
 import { askChild } from "./ask-child.ts";
 import type { ChunkReply, ComputeRequest } from "./compute-process.ts";
@@ -69,11 +69,12 @@ export class LocalEmbedder implements Embedder {
 
   /** Cuts a document into chunks by the tokens of this model; here, because the tokenizer lives with the model. */
   async chunk(document: ParsedDocument, options: ChunkingOptions, signal: AbortSignal): Promise<readonly Chunk[]> {
-    const { chunks, ids } = await this.#request<ChunkReply>({ kind: "chunk", document, options }, signal);
+    const { chunks, ids, lengths } = await this.#request<ChunkReply>({ kind: "chunk", document, options }, signal);
     let offset = 0;
-    for (const { text, tokens } of chunks) {
-      this.#idsByText.set(text, ids.subarray(offset, offset + tokens));
-      offset += tokens;
+    for (const [index, chunk] of chunks.entries()) {
+      const end = offset + (lengths[index] ?? 0);
+      this.#idsByText.set(embeddedText(chunk), ids.subarray(offset, end));
+      offset = end;
     }
     for (const text of this.#idsByText.keys()) {
       if (this.#idsByText.size <= idsRememberedMax) break;

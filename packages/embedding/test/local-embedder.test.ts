@@ -1,5 +1,5 @@
 import { getPriority } from "node:os";
-import type { ParsedDocument } from "@millrace/core";
+import { embeddedText, type ParsedDocument } from "@millrace/core";
 import { loadConfig } from "@millrace/runtime";
 import { describeEmbedder } from "@millrace/testing";
 import { afterAll, expect, test } from "vitest";
@@ -25,10 +25,11 @@ afterAll(() => embedder.close());
 
 test("embeds a chunk by the ids that cutting it has found as it does by its text", async () => {
   const text = "The wheel turns while the brook has water. Grain becomes flour, naïve Müller!\n".repeat(40).trim();
-  const document: ParsedDocument = { text, blocks: [{ kind: "paragraph", start: 0, end: text.length }], metadata: {} };
+  const document: ParsedDocument = { text, blocks: [{ kind: "paragraph", start: 0, end: text.length }], title: "Mills", metadata: {} };
   const chunks = await embedder.chunk(document, { tokensMax: 64, tokensOverlap: 8, tokensMin: 16 }, signal);
   expect(chunks.length).toBeGreaterThan(5);
-  const texts = chunks.map((chunk) => chunk.text);
+  expect(chunks.filter(({ header }) => header === "Mills").length).toBeGreaterThan(2);
+  const texts = chunks.map(embeddedText);
   const byIds = await embedder.embed(texts, signal);
   // The ids are used once; now the texts are tokenised.
   const byText = await embedder.embed(texts, signal);

@@ -22,8 +22,9 @@ export interface DocumentEntry {
   readonly mediaType: MediaType | undefined;
   readonly contentHash: string;
   readonly fingerprint: string;
-  /** What the live version was made of; empty without one. */
+  /** What the live version was made of, and how; empty without one. */
   readonly liveContentHash: string;
+  readonly liveFingerprint: string;
   readonly bytes: number;
   /** Where the bytes were read from, so that two folders cannot silently fight for one source name. */
   readonly origin: string;
@@ -70,6 +71,7 @@ export function documentEntryFrom(documentId: string, fields: Readonly<Record<st
     contentHash: fields["contentHash"] ?? "",
     fingerprint: fields["fingerprint"] ?? "",
     liveContentHash: fields["liveContentHash"] ?? "",
+    liveFingerprint: fields["liveFingerprint"] ?? "",
     bytes: Number(fields["bytes"] ?? 0),
     origin: fields["origin"] ?? "",
     pendingGeneration: fields["pendingGeneration"] || undefined,

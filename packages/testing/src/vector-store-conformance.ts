@@ -71,8 +71,8 @@ export function describeVectorStore(
       const byKey = new Map(found.map((row) => [row.chunkId, row]));
       expect([...byKey.keys()].sort()).toEqual([...idsOf(records)].sort());
       for (const record of records) {
-        expect(byKey.get(record.chunkId)?.text).toBe(record.chunk.text);
-        expect(byKey.get(record.chunkId)?.vector).toEqual(record.vector);
+        const { chunkId, title, chunk, vector } = record;
+        expect(byKey.get(chunkId)).toEqual({ chunkId, title, headings: chunk.headings, text: chunk.text, vector });
       }
     });
 

@@ -226,11 +226,12 @@ export class MilvusVectorStore implements VectorStore {
     const session = await raceAbort(this.#connected(), signal);
     const found: RowVector[] = [];
     for (const keys of slices(chunkIds, vectorsPerCallMax)) {
-      const read = this.#query(session, keys, [...keyFields, "text", "dense"]);
+      const read = this.#query(session, keys, [...keyFields, "title", "headings", "text", "dense"]);
       for (const row of await raceAbort(this.#unlessSilent(session, read), signal)) {
         if (row["project"] !== project) continue;
         const vector = Float32Array.from(row["dense"] as number[]);
-        found.push({ chunkId: String(row["chunk_id"]), text: String(row["text"]), vector });
+        const [title, headings] = [String(row["title"]), row["headings"] as string[]];
+        found.push({ chunkId: String(row["chunk_id"]), title, headings, text: String(row["text"]), vector });
       }
     }
     return found;

@@ -45,7 +45,9 @@ export class MemoryVectorStore implements VectorStore {
     const found = await this.existing(project, chunkIds, signal);
     return [...found].flatMap((chunkId) => {
       const row = this.#rows.get(chunkId);
-      return row === undefined ? [] : [{ chunkId, text: row.chunk.text, vector: row.vector.slice() }];
+      if (row === undefined) return [];
+      const { title, headings, text } = row.chunk;
+      return [{ chunkId, title, headings, text, vector: row.vector.slice() }];
     });
   }
 
