@@ -45,6 +45,7 @@ export default defineConfig({
             "apps/*/test/**/*.test.ts",
             "infra/test/**/*.test.ts",
             "examples/test/**/*.test.ts",
+            "bench/test/growth-quick.test.mjs",
             "bench/test/ingest-quick.test.mjs",
             "bench/test/ablation-quick.test.mjs",
             "bench/test/answer-cache.test.mjs",

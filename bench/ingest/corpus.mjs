@@ -75,9 +75,15 @@ const newFolder = () => mkdtempSync(join(tmpdir(), "millrace-bench-corpus-"));
  */
 export async function chunksOf(installation, folder, project) {
   const { documents } = await installation.ingest([folder, "--project", project]);
+  return readChunks(installation, project, documents);
+}
+
+/** The chunks of documents that were ingested, as `installation.ingest` tells them, in order, until there are `most`. */
+export async function readChunks(installation, project, documents, most = Number.POSITIVE_INFINITY) {
   const found = [];
   for (const { document_id: id, source, state } of documents) {
     if (state !== "live") continue;
+    if (found.length >= most) break;
     const { title } = await installation.request(`/v1/documents/${id}`, { project });
     for (let offset = 0; offset !== null; ) {
       const page = await installation.request(`/v1/documents/${id}/chunks?limit=500&offset=${offset}`, { project });
