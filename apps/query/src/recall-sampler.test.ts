@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import { chunkIdOf, HashEmbedder, MemoryVectorStore, parseProjectName, type StoredHit } from "@millrace/core";
 import type { DocumentEntry } from "@millrace/ledger";
 import { createLogger } from "@millrace/runtime";
@@ -95,4 +96,30 @@ test("a row that is gone from the store is no loss, and a search with a filter i
   expect(returned).toBe(expected);
   await sampler.observe({ ...search, filter: { type: "eq", key: "title", value: "" } }, []);
   expect(sampler.checked).toBe(2);
+});
+
+test("reads its sample a little at a time, and leaves the store to others in between", async () => {
+  const store = await filledStore(200);
+  const reads: { rows: number; from: number; to: number }[] = [];
+  const sampler = new RecallSampler({
+    ledger: { sampleLive: async () => [{ documentId: "d", liveGeneration: "g", liveChunks: 200 } as DocumentEntry] },
+    store: {
+      existing: (...asked) => store.existing(...asked),
+      vectors: async (of, chunkIds, until) => {
+        const from = performance.now();
+        await delay(10);
+        reads.push({ rows: chunkIds.length, from, to: performance.now() });
+        return store.vectors(of, chunkIds, until);
+      },
+    },
+    logger: createLogger("test", "silent"),
+    share: 1,
+  });
+  const [vector = new Float32Array(32)] = await embedder.embed(["thing 3"], signal);
+  await sampler.observe({ project, vector, limit: 10 }, await store.search({ project, vector, limit: 10 }, signal));
+  expect(reads.map(({ rows }) => rows)).toEqual([50, 50, 50, 50]);
+  for (const [index, { from }] of reads.slice(1).entries()) {
+    const { from: began = 0, to: ended = 0 } = reads[index] ?? {};
+    expect(from - ended).toBeGreaterThan(3 * (ended - began));
+  }
 });

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from "node:timers/promises";
 import {
   chunkIdsOf,
   dot,
@@ -38,8 +39,12 @@ const sampleRowsMax = 2_000;
 const sampleDocumentsMax = 500;
 const sampleLifeMs = 600_000;
 const samplesMax = 16;
-/** Rows read from the store, or compared, before others get their turn. */
+/** Rows compared before others get their turn. */
 const rowsPerSlice = 250;
+/** Rows with their vectors per read of the store: some 25 ms of Milvus Lite, which does one thing at a time. */
+const rowsPerRead = 50;
+/** After each read the store is left to those who wait for an answer, for so many times as long as the read took. */
+const pauseFactor = 4;
 /** Arithmetic differs in its last digits between here and there: a row this near to the last hit might be on either side. */
 const scoreTolerance = 1e-4;
 const timeoutMs = 30_000;
@@ -111,8 +116,10 @@ export class RecallSampler {
     );
     const drawn = shuffled(chunkIds, random).slice(0, sampleRowsMax);
     const rows: RowVector[] = [];
-    for (let from = 0; from < drawn.length; from += rowsPerSlice) {
-      rows.push(...(await store.vectors(project, drawn.slice(from, from + rowsPerSlice), AbortSignal.timeout(timeoutMs))));
+    for (let from = 0; from < drawn.length; from += rowsPerRead) {
+      const since = performance.now();
+      rows.push(...(await store.vectors(project, drawn.slice(from, from + rowsPerRead), AbortSignal.timeout(timeoutMs))));
+      await delay((performance.now() - since) * pauseFactor);
     }
     if (this.#samples.size >= samplesMax) this.#samples.clear();
     this.#samples.set(project, { rows, until: performance.now() + sampleLifeMs });
