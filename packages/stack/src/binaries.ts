@@ -20,9 +20,11 @@ export function redisServerBinary(runtime: string, path: string): string {
   return firstExisting(packaged, "redis-server");
 }
 
-/** @throws ConfigError `stack.not_set_up` */
-export function milvusLiteBinary(runtime: string): string {
-  return firstExisting([join(runtime, "python", "bin", "milvus-lite")], "milvus-lite");
+/** The Python that Milvus Lite is installed in. @throws ConfigError `stack.not_set_up` */
+export function milvusLitePython(runtime: string): string {
+  const bin = join(runtime, "python", "bin");
+  firstExisting([join(bin, "milvus-lite")], "milvus-lite");
+  return join(bin, "python");
 }
 
 function firstExisting(candidates: readonly string[], name: string): string {

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Config, environmentWith, Redis } from "@millrace/runtime";
-import { milvusLiteBinary, redisServerBinary } from "./binaries.ts";
+import { milvusLitePython, redisServerBinary } from "./binaries.ts";
 import type { ServerSpec } from "./server-process.ts";
 
 /**
@@ -42,6 +42,17 @@ export function redisServer(config: Config, role: "queue" | "cache", port: numbe
   };
 }
 
+/**
+ * What the command `milvus-lite` does, with Python's search for cycles of garbage made rare: by default it goes through everything in memory each time that
+ * grew by a quarter, 70 ms and more in which nothing else runs, and each flush and search brings it nearer. What is loaded at the start is left out of it for good.
+ */
+const milvusLiteProgram = `import gc, sys
+from milvus_lite.cmdline import main
+gc.freeze()
+gc.set_threshold(100_000, 50, 100)
+sys.argv[0] = "milvus-lite"
+sys.exit(main())`;
+
 /** Milvus Lite on the loopback: it has no authentication, and writes its log when it ends by SIGINT. */
 export function milvusLite(config: Config, port: number): ServerSpec {
   const data = join(config.home, "milvus");
@@ -49,8 +60,9 @@ export function milvusLite(config: Config, port: number): ServerSpec {
   return {
     name: "milvus-lite",
     home: config.home,
-    command: milvusLiteBinary(config.runtime),
-    args: ["server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", data],
+    command: milvusLitePython(config.runtime),
+    // Isolated: not even a module that lies in the home may take the place of its own.
+    args: ["-I", "-c", milvusLiteProgram, "server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", data],
     env: environmentWith({}),
     stopSignal: "SIGINT",
     // It opens its port when it can answer; what a client needs beyond that, the vector store waits for.

@@ -29,6 +29,7 @@ import { raceAbort } from "./race-abort.ts";
 import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";
 import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection, rebuildVectorIndex } from "./schema.ts";
 import { searchLingerMs } from "./search-linger.ts";
+import { SearchSign } from "./search-sign.ts";
 import { openLane, RedisWriterLane, type WriterLane } from "./writer-lane.ts";
 
 /**
@@ -114,6 +115,8 @@ export class MilvusVectorStore implements VectorStore {
   /** It was silent, and no connection was made since. */
   #away = false;
   #isLite = false;
+  /** On Milvus Lite only. */
+  #searchSign: SearchSign | undefined;
 
   constructor(options: MilvusVectorStoreOptions) {
     this.#options = options;
@@ -290,6 +293,7 @@ export class MilvusVectorStore implements VectorStore {
     const [first] = searches;
     if (first === undefined) return [];
     const limit = Math.max(...searches.map((search) => search.limit));
+    this.#searchSign?.raise();
     if (session.index !== undefined && performance.now() - session.indexReadAt > indexSettingsMs) this.#readIndexSettings(session);
     const search = {
       collection_name: this.#names.collection,
@@ -487,7 +491,8 @@ export class MilvusVectorStore implements VectorStore {
     // Nobody's request: several calls may wait for it, and each gives up by its own signal.
     const signal = AbortSignal.timeout(deadlines.schemaMs);
     await lane.run(() => ensureCollection(client, this.#names, this.#options.space, "lite"), signal);
-    const liteFlush = new LiteFlush(client, this.#names.collection, redis, lane, laneKey);
+    this.#searchSign ??= new SearchSign(redis, `${laneKey}:searching`);
+    const liteFlush = new LiteFlush(client, this.#names.collection, redis, lane, this.#searchSign, laneKey);
     await liteFlush.start();
     return { client, lane, liteFlush, index: undefined, indexReadAt: 0 };
   }

@@ -64,6 +64,20 @@ describe("MilvusVectorStore", () => {
     expect(await open("again").existing(project, idsOf(records(4)), signal)).toEqual(new Set(idsOf(records(3))));
   });
 
+  it("lets the writers of Milvus Lite know that somebody searches, by vector or by words", async () => {
+    const laneKey = "{searched}:lane";
+    const store = open("searched", { laneKey });
+    const isUp = () => redis.exists(`${laneKey}:searching`);
+    await store.upsert(records(3), signal);
+    await store.existing(project, idsOf(records(3)), signal);
+    expect(await isUp()).toBe(0);
+    await store.search({ project, vector: Float32Array.of(1, 0, 0, 0, 0, 0, 0, 0), limit: 1 }, signal);
+    expect(await isUp()).toBe(1);
+    await redis.del(`${laneKey}:searching`);
+    await open("searched", { laneKey }).searchKeywords({ project, text: "chunk", limit: 1 }, signal);
+    expect(await isUp()).toBe(1);
+  });
+
   it("points the alias at the collection in use", async () => {
     await open("alias_one", { collectionPrefix: "aliased" }).start(signal);
     await open("alias-two", { collectionPrefix: "aliased" }).start(signal);
