@@ -43,6 +43,8 @@ export const limits = {
   topKMax: 200,
   /** Hits of each of the two searches that are fused, at least. */
   candidatesMin: 100,
+  /** So many of them will do where others are of versions that are being written or were replaced: beside an ingest, fetching more would cost four times the search. */
+  candidatesEnough: 75,
   /** Hits of one document, where documents are grouped. */
   groupSizeMax: 20,
   /** Hits that differ are chosen one after another, from twice as many: beyond this it would hold up other searches. */

@@ -73,3 +73,13 @@ test("nothing is fetched beyond the minimal score", async () => {
   const { fetched } = await find(store, { count: 100, groups: { count: 2, size: 1 }, minScore: 0.999999 });
   expect(fetched).toEqual([110]);
 });
+
+test("rows of versions that are no answers cost a second search only where too few are left", async () => {
+  const store = await storeOf({ gone: 30, mine: 300 });
+  const candidates = await find(store, { count: 100, enough: 75 });
+  expect([candidates.fetched, candidates.hits.length]).toEqual([[110], 80]);
+  const all = await find(store, { count: 100 });
+  expect([all.fetched, all.hits.length]).toEqual([[110, 330], 100]);
+  const more = await find(store, { count: 100, enough: 81 });
+  expect([more.fetched, more.hits.length]).toEqual([[110, 330], 100]);
+});

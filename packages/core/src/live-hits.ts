@@ -8,6 +8,8 @@ export interface LiveHitsRequest {
   readonly filter?: Filter;
   /** Hits of the list at most, where documents are not grouped. */
   readonly count: number;
+  /** So many will do where others turn out to be no answers, and no more are fetched. Default: `count`. */
+  readonly enough?: number;
   /** Documents are wanted, so many of them, each with its best `size` hits: more is fetched until they are there. */
   readonly groups?: { readonly count: number; readonly size: number };
   /** Below it nothing is of use. */
@@ -37,7 +39,7 @@ export async function liveHits(
   ledger: Liveness,
   searchStore: (rows: Rows) => Promise<StoredHit[]>,
 ): Promise<StoredHit[]> {
-  const { project, count, groups, minScore = Number.NEGATIVE_INFINITY } = request;
+  const { project, count, enough: enoughHits = count, groups, minScore = Number.NEGATIVE_INFINITY } = request;
   const first = Math.max(count, groups?.count ?? 0) + spareRows;
   let hits: StoredHit[] = [];
   for (let limit = first; ; limit = Math.min(limit * 4, fetchMax)) {
@@ -48,7 +50,7 @@ export async function liveHits(
     const known = new Map([...(groups === undefined ? [] : hits), ...rows].map((row) => [row.chunkId, row]));
     const live = await ledger.liveGenerations(project, [...new Set([...known.values()].map((row) => row.documentId))]);
     hits = [...known.values()].filter((row) => row.project === project && live.get(row.documentId) === row.generation).sort(byScore);
-    const enough = groups === undefined ? hits.length >= count : documentsOf(hits).size >= groups.count;
+    const enough = groups === undefined ? hits.length >= enoughHits : documentsOf(hits).size >= groups.count;
     const exhausted = rows.length < limit || rows.some((row) => row.score < minScore);
     const stuck = limit >= fetchMax && fullDocuments(hits, groups?.size).length === full.length;
     if (enough || exhausted || stuck) return groups === undefined ? hits.slice(0, count) : hits;

@@ -56,6 +56,7 @@ async function rankedCandidates(request: SearchRequest, deps: RetrieveDeps, sign
   const list: LiveHitsRequest = {
     project,
     count: isChoice ? Math.max(wanted, limits.candidatesMin) : wanted,
+    ...(isChoice ? { enough: Math.max(wanted, limits.candidatesEnough) } : {}),
     ...(filter === undefined ? {} : { filter }),
     ...(groupSize === undefined ? {} : { groups: { count: wanted, size: groupSize } }),
     // Of one list of two, a score says nothing about the fused one, nor about the reranker's.
