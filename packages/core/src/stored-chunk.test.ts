@@ -48,10 +48,17 @@ describe("toStoredChunk", () => {
 });
 
 describe("checkVector", () => {
-  it("refuses a wrong length and what is not finite", () => {
+  it("refuses another dimension, another length than 1, and what is not finite", () => {
     expect(checkVector(new Float32Array([1, 0]), 2)).toHaveLength(2);
-    expect(() => checkVector(new Float32Array(3), 2)).toThrow("must have 2 finite numbers");
-    expect(() => checkVector(new Float32Array([1, Number.NaN]), 2)).toThrow("must have 2 finite numbers");
-    expect(() => checkVector(new Float32Array([1, Number.POSITIVE_INFINITY]), 2)).toThrow("must have 2 finite numbers");
+    for (const wrong of [
+      [1, 0, 0],
+      [0, 0],
+      [1, 1],
+      [0.9, 0],
+      [1, Number.NaN],
+      [1, Number.POSITIVE_INFINITY],
+    ]) {
+      expect(() => checkVector(new Float32Array(wrong), 2)).toThrow("must have 2 numbers and length 1");
+    }
   });
 });

@@ -1,6 +1,7 @@
 import { termsOf } from "./analysis.ts";
 import { linesAbove } from "./chunk-header.ts";
 import type { ChunkRecord, Metadata, MetadataValue } from "./document.ts";
+import { dot } from "./dot.ts";
 import { DocumentError, InvalidInputError } from "./errors.ts";
 import { limits } from "./limits.ts";
 import type { StoredHit } from "./ports.ts";
@@ -63,15 +64,22 @@ function upTo(bytesMax: number, terms: readonly string[]): readonly string[] {
 }
 
 /**
- * A vector of the wrong length or with NaN in it would poison every search that meets it.
+ * A vector of another space or with NaN in it would poison every search that meets it, and one that has not the length of 1 those that take a product for a
+ * cosine.
  * @throws InvalidInputError `store.vector_invalid`
  */
 export function checkVector(vector: Float32Array, dimension: number): Float32Array {
-  if (vector.length !== dimension || !vector.every(Number.isFinite)) {
-    throw new InvalidInputError("store.vector_invalid", `A vector must have ${dimension} finite numbers; this one has ${vector.length}`);
+  const norm = Math.sqrt(dot(vector, vector));
+  // Also false for NaN.
+  if (vector.length !== dimension || !(Math.abs(norm - 1) < normTolerance)) {
+    const problem = `A vector must have ${dimension} numbers and length 1; this one has ${vector.length} and length ${norm}`;
+    throw new InvalidInputError("store.vector_invalid", problem);
   }
   return vector;
 }
+
+/** Arithmetic in 8 bits leaves rounding of this order. */
+const normTolerance = 1e-3;
 
 function toStoredMetadata(metadata: Metadata): Metadata {
   // fromEntries defines properties; assignment would treat a key named __proto__ as the prototype.

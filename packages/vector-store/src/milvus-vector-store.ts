@@ -27,7 +27,7 @@ import { ConsistencyLevelEnum } from "./milvus-sdk.ts";
 import { Pulse } from "./pulse.ts";
 import { raceAbort } from "./race-abort.ts";
 import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";
-import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection, rebuildVectorIndex } from "./schema.ts";
+import { type CollectionNames, collectionNamesOf, ensureCollection, loadCollection, rebuildVectorIndex, vectorMetric } from "./schema.ts";
 import { searchLingerMs } from "./search-linger.ts";
 import { SearchSign } from "./search-sign.ts";
 import { openLane, RedisWriterLane, type WriterLane } from "./writer-lane.ts";
@@ -72,8 +72,7 @@ interface Session {
 const keyFields = ["chunk_id", "project"];
 /** One search by vector or by words, as the SDK names its parts. */
 interface StoreSearchBy extends Omit<StoreSearch, "vector"> {
-  readonly anns_field: string;
-  readonly metric_type: string;
+  readonly anns_field: "dense" | "sparse";
   readonly data: readonly number[] | string;
 }
 
@@ -269,7 +268,7 @@ export class MilvusVectorStore implements VectorStore {
   /** @throws DependencyError as the others, within a second where Milvus is silent: somebody waits for the answer */
   async search(request: StoreSearch, signal: AbortSignal): Promise<StoredHit[]> {
     const vector = Array.from(checkVector(request.vector, this.#options.space.dimension));
-    const rows = await this.#searches.ask({ ...request, anns_field: "dense", metric_type: "COSINE", data: vector }, signal);
+    const rows = await this.#searches.ask({ ...request, anns_field: "dense", data: vector }, signal);
     const hits = rows.map((row) => toHit(row, request.project));
     this.#options.onSearch?.(request, hits);
     return hits;
@@ -279,8 +278,8 @@ export class MilvusVectorStore implements VectorStore {
     signal.throwIfAborted();
     const terms = queryTermsOf(request.text);
     if (terms.length === 0) return [];
-    // Lite does not infer the metric from the index, and gives the negative of the score.
-    const rows = await this.#searches.ask({ ...request, anns_field: "sparse", metric_type: "BM25", data: terms.join(" ") }, signal);
+    // Lite gives the negative of the score.
+    const rows = await this.#searches.ask({ ...request, anns_field: "sparse", data: terms.join(" ") }, signal);
     return rows.map((row) => toHit({ ...row, score: Math.abs(row.score) }, request.project));
   }
 
@@ -298,7 +297,8 @@ export class MilvusVectorStore implements VectorStore {
     const search = {
       collection_name: this.#names.collection,
       anns_field: first.anns_field,
-      metric_type: first.metric_type,
+      // Lite does not infer it from the index.
+      metric_type: first.anns_field === "sparse" ? "BM25" : vectorMetric(session.index === undefined),
       data: searches.map(({ data }) => data) as number[][],
       limit,
       filter: searchExpression(first.project, first.filter),

@@ -37,6 +37,7 @@ export async function ensureCollection(
   if (found === undefined) await create(client, collection, space, lite);
   else assertSameSpace(found, collection, space);
   const indexed = await indexedFields(client, collection);
+  if (lite && indexed.has(vectorField)) await dropVectorIndex(client, collection); // earlier versions made one, by cosine
   for (const index of indexes(settings)) if (!indexed.has(index.field_name)) await createIndex(client, collection, index);
   await loadCollection(client, collection);
   await pointAlias(client, names);
@@ -44,12 +45,16 @@ export async function ensureCollection(
 
 /** Builds the index over the vectors anew. Until it resolves the collection cannot be searched. */
 export async function rebuildVectorIndex(client: MilvusClient, collection: string, settings: IndexSettings): Promise<void> {
-  await call("release the collection", deadlines.schemaMs, (timeout) => client.releaseCollection({ collection_name: collection, timeout }));
-  await call("drop an index", deadlines.schemaMs, (timeout) =>
-    client.dropIndex({ collection_name: collection, field_name: "dense", index_name: "dense", timeout }),
-  );
+  await dropVectorIndex(client, collection);
   await createIndex(client, collection, vectorIndex(settings));
   await loadCollection(client, collection);
+}
+
+async function dropVectorIndex(client: MilvusClient, collection: string): Promise<void> {
+  await call("release the collection", deadlines.schemaMs, (timeout) => client.releaseCollection({ collection_name: collection, timeout }));
+  await call("drop an index", deadlines.schemaMs, (timeout) =>
+    client.dropIndex({ collection_name: collection, field_name: vectorField, index_name: vectorField, timeout }),
+  );
 }
 
 /** Resolves when the collection can be searched. Lite forgets after a restart that a collection was loaded. */
@@ -72,6 +77,16 @@ export async function loadCollection(client: MilvusClient, collection: string): 
 const schemaVersion = `3.${analysisVersion}`;
 /** Lite keeps properties but not descriptions; Milvus keeps descriptions but knows its own properties only. */
 const spaceProperty = "millrace.space";
+
+const vectorField = "dense";
+
+/**
+ * By what Milvus compares vectors. They have length 1, so that their product is their cosine; Lite computes the length of every one for every search by cosine,
+ * which takes as long as the search.
+ */
+export function vectorMetric(lite: boolean): string {
+  return lite ? "IP" : "COSINE";
+}
 
 function varchar(name: string, bytesMax: number, more: Partial<FieldType> = {}): FieldType {
   return { name, data_type: DataType.VarChar, max_length: bytesMax, ...more };
@@ -118,14 +133,14 @@ async function createIndex(client: MilvusClient, collection: string, index: Inde
 }
 
 function vectorIndex({ type, build }: IndexSettings): Index {
-  return { field_name: "dense", index_type: type, metric_type: "COSINE", params: build };
+  return { field_name: vectorField, index_type: type, metric_type: vectorMetric(false), params: build };
 }
 
 function indexes(settings: IndexSettings | "lite"): Index[] {
   const lite = settings === "lite";
   return [
-    // Lite's cost is Python per row whatever the index, and FLAT is exact; a graph pays off on Milvus.
-    lite ? { field_name: "dense", index_type: "FLAT", metric_type: "COSINE" } : vectorIndex(settings),
+    // Lite's cost is Python per row whatever the index. Without one it compares with every vector, which is exact, and does not keep the vectors twice.
+    ...(lite ? [] : [vectorIndex(settings)]),
     {
       field_name: "sparse",
       index_type: "SPARSE_INVERTED_INDEX",

@@ -113,8 +113,8 @@ describe("MilvusVectorStore", () => {
   it("finds every record by its own vector, before and after a flush", async () => {
     const store = open("self");
     const rows = records(300).map((record, index) => {
-      const vector = Float32Array.from({ length: dimension }, (_, i) => Math.sin((index + 1) * (i + 1) * 1.7));
-      return { ...record, vector };
+      const direction = Float32Array.from({ length: dimension }, (_, i) => Math.sin((index + 1) * (i + 1) * 1.7));
+      return { ...record, vector: direction.map((value) => value / Math.hypot(...direction)) };
     });
     await store.upsert(rows, signal);
     const selfSearch = async (): Promise<void> => {
@@ -126,6 +126,22 @@ describe("MilvusVectorStore", () => {
     await selfSearch();
     await store.close(); // flushes
     await selfSearch();
+  });
+
+  it("takes away the index by cosine that earlier versions made on Milvus Lite, whose scores would be others", async () => {
+    const rows = records(50);
+    const older = open("indexed");
+    await older.upsert(rows, signal);
+    await older.close();
+    const client = new MilvusClient({ address: milvus.address, logLevel: "error", telemetry: { enabled: false } });
+    const collection_name = "chunks_indexed";
+    await client.createIndex({ collection_name, field_name: "dense", index_name: "dense", index_type: "FLAT", metric_type: "COSINE" });
+    const [near, far] = [rows[0], rows[49]] as [ChunkRecord, ChunkRecord];
+    const cosine = near.vector.reduce((sum, value, index) => sum + value * (far.vector[index] ?? 0), 0);
+    const hits = await open("indexed").search({ project, vector: near.vector, limit: 50 }, signal);
+    expect(hits[0]).toMatchObject({ chunkId: near.chunkId, score: expect.closeTo(1, 5) });
+    expect(hits[49]).toMatchObject({ chunkId: far.chunkId, score: expect.closeTo(cosine, 5) });
+    await client.closeConnection();
   });
 
   it("knows within moments that a frozen Milvus reads nothing", async () => {

@@ -20,7 +20,7 @@ interface TuneOptions {
   readonly json: boolean;
 }
 
-const aboutLite = `Milvus Lite: nothing to tune. It compares a query with every vector (FLAT), so recall is 1; its time goes into Python per row, whatever the index.
+const aboutLite = `Milvus Lite: nothing to tune. It compares a query with every vector, so recall is 1; its time goes into Python per row, whatever the index.
 M, ef, nlist and nprobe can be tuned on a Milvus: set MILVUS_ADDRESS. Until then, fewer rows and the cache are what makes searches faster.`;
 /** Milvus builds no index over fewer rows. */
 const rowsMin = 2_000;
@@ -70,7 +70,7 @@ async function tune(options: TuneOptions): Promise<number> {
     );
     const chosen = choose(points, options.recall);
     await writeFile(options.plot, recallPlot(points, chosen));
-    report(points, chosen, current === undefined ? "FLAT" : `${buildText(current)} ${searchText(current)}`, options);
+    report(points, chosen, current === undefined ? "none" : `${buildText(current)} ${searchText(current)}`, options);
     if (chosen === undefined) return 1;
     if (options.apply) {
       await store.applyIndexSettings(chosen.settings, signal);
