@@ -31,9 +31,6 @@ import { serialiseHits } from "./serialise-hits.ts";
 import { OtlpExporter } from "./tracing/otlp-exporter.ts";
 import { UsageCounters } from "./usage/usage-counters.ts";
 
-/** Queries that come together are embedded by two at once: each takes 2 ms, and a process 130 MB. */
-const queryEmbedProcessesMax = 2;
-
 const config = loadConfig();
 const logger = createLogger("query", config.logLevel);
 const lifecycle = new Lifecycle(logger);
@@ -65,7 +62,7 @@ async function start(): Promise<void> {
   const keys = new ApiKeys(queueRedis);
   await keys.register(await loadOrCreateAdminKey(config.home), { scopes: ["read", "ingest"], label: "admin.key" });
 
-  const model = openEmbedder(config, { processes: Math.min(queryEmbedProcessesMax, computeProcessesMax()) });
+  const model = openEmbedder(config);
   lifecycle.onClose("embedder", () => model.close());
   const cacheRedis = connect(redisCacheUrl, "cache");
   const reranker =

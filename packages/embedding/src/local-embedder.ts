@@ -60,7 +60,7 @@ export class LocalEmbedder implements Embedder {
   async embed(texts: readonly string[], signal: AbortSignal): Promise<Float32Array[]> {
     const { dimension } = this.space;
     signal.throwIfAborted();
-    const requests = slices(texts, Math.min(textsPerRequestMax, Math.ceil(texts.length / this.#processes))).map(async (slice) => {
+    const requests = slices(texts).map(async (slice) => {
       const flat = await this.#request<Float32Array>({ kind: "embed", texts: slice.map((text) => this.#takeIds(text) ?? text) }, signal);
       return slice.map((_, index) => flat.slice(index * dimension, (index + 1) * dimension));
     });
@@ -100,12 +100,12 @@ export class LocalEmbedder implements Embedder {
 }
 
 /** Consecutive texts, as many as one request takes. */
-function slices(texts: readonly string[], textsMax: number): string[][] {
+function slices(texts: readonly string[]): string[][] {
   const found: string[][] = [];
   let chars = 0;
   for (const text of texts) {
     const slice = found.at(-1);
-    if (slice === undefined || slice.length >= textsMax || chars + text.length > charsPerRequestMax) {
+    if (slice === undefined || slice.length >= textsPerRequestMax || chars + text.length > charsPerRequestMax) {
       found.push([text]);
       chars = 0;
     } else slice.push(text);
