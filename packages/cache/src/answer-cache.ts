@@ -73,7 +73,7 @@ export class AnswerCache {
       compute: async (shared: AbortSignal) => {
         const begunAt = staleKey === undefined ? undefined : await this.#redisTimeMs();
         const { bytes, empty } = await compute(shared);
-        await this.#keep(key, bytes, empty ? this.#options.emptyTtlSeconds : this.#options.ttlSeconds);
+        this.#keep(key, bytes, empty ? this.#options.emptyTtlSeconds : this.#options.ttlSeconds);
         if (staleKey !== undefined && begunAt !== undefined) this.#keepForLater(staleKey, bytes, begunAt);
         return bytes;
       },
@@ -117,11 +117,12 @@ export class AnswerCache {
     return (this.#options.staleSeconds ?? 0) * 1_000;
   }
 
-  async #keep(key: string, bytes: Uint8Array, ttlSeconds: number): Promise<void> {
+  /** Nobody has to wait for Redis: who waits in another process looks there when the flight's lock is gone, and that goes over the same connection, later. */
+  #keep(key: string, bytes: Uint8Array, ttlSeconds: number): void {
     // Entries written together should not end together: a tenth of the time is left to chance.
     const ttlMs = Math.round(ttlSeconds * 1_000 * (0.9 + Math.random() * 0.1));
     this.memory.set(key, bytes, memoryTtlMs);
-    await this.#options.redis.attempt((redis) =>
+    void this.#options.redis.attempt((redis) =>
       redis.set(key, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), "PX", ttlMs),
     );
   }

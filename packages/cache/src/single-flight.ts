@@ -21,7 +21,7 @@ export interface SingleFlightOptions {
 export interface Flight<T> {
   /** Looks for the result where `compute` leaves it, for those who wait in other processes. Never throws. */
   read(): Promise<T | undefined>;
-  /** Makes the result, and has stored it when it resolves. The signal aborts when nobody waits any more. */
+  /** Makes the result, and has stored it when it resolves, or sent it to the cache Redis before what follows. The signal aborts when nobody waits any more. */
   compute(signal: AbortSignal): Promise<T>;
 }
 

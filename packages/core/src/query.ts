@@ -53,10 +53,12 @@ export async function search(request: SearchRequest, deps: SearchDeps, signal: (
   const keyOf = (content: string): string => searchCacheKey(request, content, models);
   const key = keyOf(epoch);
   const answerOf = async (shared: AbortSignal): Promise<{ bytes: Uint8Array; empty: boolean }> => {
+    const found = retrieve(request, deps, shared);
+    found.catch(() => undefined); // awaited below, unless it is in vain
     // Only now: a cached answer is of this space by its key.
     const mismatch = spaceMismatch(request.project, await deps.spaces.of(request.project), deps.embedder.space);
     if (mismatch !== undefined) throw mismatch;
-    const hits = await retrieve(request, deps, shared);
+    const hits = await found;
     return { bytes: deps.serialise(hits), empty: hits.length === 0 };
   };
   const { admission } = deps;
