@@ -24,10 +24,10 @@ export interface Liveness {
 type Rows = Pick<Parameters<VectorStore["search"]>[0], "project" | "limit" | "filter">;
 
 /**
- * Rows fetched beyond those asked for at first, for those that turn out to be of replaced or deleted documents. Few: such rows are collected within seconds,
- * and each costs Milvus Lite some 0.2 ms, of every search in a batch.
+ * Rows fetched beyond those asked for at first, for those that turn out to be of replaced or deleted documents, or of such that are not live yet. Few: each
+ * costs Milvus Lite some 0.2 ms, of every search in a batch.
  */
-const spareRows = 2;
+const spareRows = 4;
 /** Milvus returns no more rows than this to one search. */
 const fetchMax = 16_384;
 
