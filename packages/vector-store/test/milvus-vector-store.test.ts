@@ -135,6 +135,8 @@ describe("MilvusVectorStore", () => {
     await older.close();
     const client = new MilvusClient({ address: milvus.address, logLevel: "error", telemetry: { enabled: false } });
     const collection_name = "chunks_indexed";
+    await client.flushSync({ collection_names: [collection_name] }); // what lies in Lite's memory has no index
+    await client.releaseCollection({ collection_name });
     await client.createIndex({ collection_name, field_name: "dense", index_name: "dense", index_type: "FLAT", metric_type: "COSINE" });
     const [near, far] = [rows[0], rows[49]] as [ChunkRecord, ChunkRecord];
     const cosine = near.vector.reduce((sum, value, index) => sum + value * (far.vector[index] ?? 0), 0);
