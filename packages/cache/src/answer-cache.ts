@@ -122,8 +122,6 @@ export class AnswerCache {
     // Entries written together should not end together: a tenth of the time is left to chance.
     const ttlMs = Math.round(ttlSeconds * 1_000 * (0.9 + Math.random() * 0.1));
     this.memory.set(key, bytes, memoryTtlMs);
-    void this.#options.redis.attempt((redis) =>
-      redis.set(key, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), "PX", ttlMs),
-    );
+    void this.#options.redis.attempt((redis) => redis.set(key, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), "PX", ttlMs));
   }
 }
