@@ -4,7 +4,7 @@ import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { isServiceReady } from "@millrace/client";
-import { ConfigError, DependencyError, type MillraceError } from "@millrace/core";
+import { ConfigError, DependencyError, limits, type MillraceError } from "@millrace/core";
 import type { Config } from "@millrace/runtime";
 import { type RunState, readRunState } from "@millrace/stack";
 import { note } from "./terminal.ts";
@@ -18,12 +18,13 @@ const pollMs = 100;
  */
 export async function startInBackground(config: Config): Promise<RunState> {
   let up: ReturnType<typeof spawnUp> | undefined;
-  const giveUpAt = performance.now() + readyMsMax;
+  const giveUpAt = performance.now() + readyWithinMs(config);
   while (performance.now() < giveUpAt) {
     const state = await readRunState(config.home);
     if (state?.phase === "ready" && state.queryUrl !== undefined && (await isServiceReady(state.queryUrl))) return state;
     if (state === undefined && up === undefined) {
       note(`Nothing runs on ${config.home} yet: starting it in the background (\`millrace down\` stops it) …`);
+      if (mayDownload(config)) note(`The model ${config.embedder?.model ?? ""} is downloaded first where it is not there yet.`);
       up = spawnUp(config);
     }
     // It ends without an error where another was a moment faster: then that one's state is there.
@@ -33,9 +34,17 @@ export async function startInBackground(config: Config): Promise<RunState> {
   throw await startFailure(config, up);
 }
 
+function mayDownload({ embedder }: Config): boolean {
+  return embedder?.kind === "transformers" && embedder.remote;
+}
+
+function readyWithinMs(config: Config): number {
+  return readyMsMax + (mayDownload(config) ? limits.modelDownloadMs : 0);
+}
+
 async function startFailure(config: Config, up: ReturnType<typeof spawnUp> | undefined): Promise<MillraceError> {
   const code = up?.child.exitCode ?? null;
-  const why = code === null ? `not ready after ${readyMsMax / 1_000} s` : `it ended with code ${code}`;
+  const why = code === null ? `not ready after ${readyWithinMs(config) / 1_000} s` : `it ended with code ${code}`;
   const tail = up === undefined ? "" : `\n${await tailOf(up.logPath, up.logStart)}`;
   const hint = `All of its logs are in ${logFolder(config)}; \`millrace up\` shows it in the foreground.`;
   const message = `Millrace could not be started: ${why}${tail}`;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { loadConfig } from "@millrace/runtime";
-import { freePort } from "@millrace/testing";
+import { freePort, makeOverlapReranker } from "@millrace/testing";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
 /** The quality of retrieval, as a user measures it: documents ingested by the command, queries and judgements given to `millrace eval`. */
@@ -49,7 +49,9 @@ beforeAll(async () => {
     MILLRACE_RUNTIME: loadConfig().runtime,
     MILLRACE_PORT: String(await freePort()),
     MILLRACE_DASHBOARD_PORT: String(await freePort()),
+    MILLRACE_RERANKER: join(folder, "reranker"),
   };
+  makeOverlapReranker(join(folder, "reranker"));
 });
 
 afterAll(async () => {
@@ -103,12 +105,23 @@ describe("a collection of five documents", () => {
     expect(table.stdout).toMatch(/nDCG@10 +1\.0000 +0\.5000 +−0\.5000 +worse/);
   });
 
+  it("rates what a reranker makes of it, as deep as that reads", async () => {
+    const query = await write("exact.jsonl", '{"id":"1","text":"water"}\n');
+    const args = ["--queries", query, "--qrels", await write("exact.txt", "1 0 tides 1\n"), "--project", "own"];
+    const { code, stdout, stderr } = await millrace("eval", ...args, "--search", '{"rerank":true}');
+    expect(code, stderr).toBe(0);
+    expect(stdout).toMatch(/^hybrid +1 +1\.0000/m);
+    expect(stderr).toContain("50 documents are reranked at most");
+  });
+
   it("refuses what it cannot rate", async () => {
     for (const [args, message] of [
       [["--queries", "none.jsonl", "--qrels", "qrels.txt"], /Cannot read none\.jsonl/],
       [["--queries", "qrels.txt", "--qrels", "qrels.txt"], /qrels\.txt:1 is no query/],
       [[...files, "--project", "empty"], /no document that the judgements name/],
       [[...files, "--mode", "psychic"], /hybrid, dense, keyword/],
+      [[...files, "--search", '{"mode":"dense"}'], /--mode/],
+      [[...files, "--project", "own", "--search", '{"filters":{}}'], /no field "filters"/],
     ] as const) {
       const { code, stdout, stderr } = await millrace("eval", ...args);
       expect({ code, stdout }, stderr).toEqual({ code: 2, stdout: "" });

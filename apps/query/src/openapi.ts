@@ -31,7 +31,7 @@ const filter = z
 const scoreScale = `By mode. ${searchModes.map((mode) => `${mode}: ${scoreScales[mode].of}`).join("; ")}.`;
 
 export const searchRequest = z
-  .object({
+  .strictObject({
     query: z.string().min(1).max(limits.queryCharsMax),
     top_k: z.int().min(1).max(limits.topKMax).default(limits.topKDefault),
     mode: z

@@ -32,6 +32,8 @@ test("every option is part of the cache's key, and what is not asked for is not"
 });
 
 test.each([
+  ["query.unknown_field", { filters: { type: "eq", key: "source", value: "a.md" } }],
+  ["query.unknown_field", { topk: 5 }],
   ["query.group_by", { group_by: "source" }],
   ["query.group_size", { group_size: 2 }],
   ["query.group_size", { group_by: "document", group_size: 0 }],

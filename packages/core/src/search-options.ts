@@ -17,6 +17,9 @@ export interface SearchOptions {
   readonly highlight?: true;
 }
 
+/** As they are called in a request. */
+export const searchOptionFields = ["group_by", "group_size", "min_score", "diversity", "rerank", "expand", "highlight"] as const;
+
 type Fields = Readonly<Record<string, unknown>>;
 
 /**

@@ -5,7 +5,9 @@ import { limits } from "./limits.ts";
 import type { ProjectName } from "./project.ts";
 import { defaultWeights, type Fusion, type FusionWeights, fusions } from "./rank.ts";
 import { type SearchMode, searchModes } from "./search-mode.ts";
-import { parseSearchOptions, type SearchOptions } from "./search-options.ts";
+import { parseSearchOptions, type SearchOptions, searchOptionFields } from "./search-options.ts";
+
+const optionNames: readonly string[] = ["top_k", "mode", "weights", "fusion", "filter", ...searchOptionFields];
 
 /** A search that has been checked. Every field of it is part of the cache key. */
 export interface SearchRequest extends SearchOptions {
@@ -22,10 +24,11 @@ export interface SearchRequest extends SearchOptions {
 
 /**
  * Checks a request from outside.
- * @throws InvalidInputError `query.missing`, `query.empty`, `query.too_long`, `query.top_k`, `query.mode`, `query.weights`, `query.fusion`, `filter.invalid`, and as `parseSearchOptions`
+ * @throws InvalidInputError `query.unknown_field`, `query.missing`, `query.empty`, `query.too_long`, `query.top_k`, `query.mode`, `query.weights`, `query.fusion`, `filter.invalid`, and as `parseSearchOptions`
  */
 export function parseSearchRequest(project: ProjectName, body: unknown): SearchRequest {
   const fields = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
+  refuseUnknown(fields);
   const filter = fields["filter"] ?? undefined;
   const query = parseQuery(fields["query"]);
   const topK = parseTopK(fields["top_k"] ?? limits.topKDefault);
@@ -40,6 +43,15 @@ export function parseSearchRequest(project: ProjectName, body: unknown): SearchR
     ...(filter === undefined ? {} : { filter: parseFilter(filter) }),
     ...parseSearchOptions(fields, mode, topK),
   };
+}
+
+/** A misspelt `filter` must not become a search without one. */
+function refuseUnknown(fields: Readonly<Record<string, unknown>>): void {
+  const unknown = Object.keys(fields).find((field) => field !== "query" && !optionNames.includes(field));
+  if (unknown === undefined) return;
+  throw new InvalidInputError("query.unknown_field", `There is no field ${JSON.stringify(unknown.slice(0, 64))}`, {
+    hint: `A search may have ${optionNames.join(", ")}.`,
+  });
 }
 
 function parseQuery(query: unknown): string {

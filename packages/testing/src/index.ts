@@ -15,5 +15,13 @@ export {
   startScriptedLlm,
 } from "./scripted-llm.ts";
 export { seeded } from "./seeded.ts";
-export { freePort, startMilvusLite, startRedis, type TestMilvusLite, type TestRedis, type TestServer } from "./servers.ts";
+export {
+  freePort,
+  startMilvusLite,
+  startMilvusStandIn,
+  startRedis,
+  type TestMilvusLite,
+  type TestRedis,
+  type TestServer,
+} from "./servers.ts";
 export { describeVectorStore } from "./vector-store-conformance.ts";

@@ -46,6 +46,63 @@ export async function startMilvusLite(): Promise<TestMilvusLite> {
   return Object.assign(server, { address: `127.0.0.1:${server.port}` });
 }
 
+/**
+ * Milvus Lite that says it were a Milvus 2.5, keeps descriptions and takes the names of Milvus's algorithms: our code treats it as one, and its index can be built
+ * anew. It is none: nothing of Milvus's own indexes, cluster or growing segments is seen with it.
+ * @param logPath gets a line of JSON for each search, `{"collection", "search": field, "params"}`, and each index, `{"collection", "index": field, "type"}`
+ */
+export async function startMilvusStandIn(logPath: string): Promise<TestMilvusLite> {
+  const server = await start("stand-in", join(python(), "bin", "python"), (port, folder) => [
+    ...["-c", standIn, logPath, "server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", folder],
+  ]);
+  return Object.assign(server, { address: `127.0.0.1:${server.port}` });
+}
+
+const standIn = `
+import json, sys
+from milvus_lite import cmdline
+from milvus_lite.adapter.grpc import server, servicer
+from pymilvus.grpc_gen import schema_pb2
+
+def log(request, **told):
+    with open(sys.argv[1], "a") as file:
+        file.write(json.dumps({"collection": request.collection_name, **told}) + "\\n")
+
+class StandIn(servicer.MilvusServicer):
+    def GetVersion(self, request, context):
+        reply = super().GetVersion(request, context)
+        reply.version = "v2.5.0"
+        return reply
+
+    def CreateCollection(self, request, context):
+        schema = schema_pb2.CollectionSchema()
+        schema.ParseFromString(request.schema)
+        request.properties.add(key="description", value=schema.description)
+        return super().CreateCollection(request, context)
+
+    def DescribeCollection(self, request, context):
+        reply = super().DescribeCollection(request, context)
+        for pair in reply.properties:
+            if pair.key == "description":
+                reply.schema.description = pair.value
+        return reply
+
+    def CreateIndex(self, request, context):
+        for pair in request.extra_params:
+            pair.value = pair.value.replace("DAAT_MAXSCORE", "TAAT_NAIVE")
+        told = {pair.key: pair.value for pair in request.extra_params}
+        log(request, index=request.field_name, type=told["index_type"])
+        return super().CreateIndex(request, context)
+
+    def Search(self, request, context):
+        told = {pair.key: pair.value for pair in request.search_params}
+        log(request, search=told["anns_field"], params=json.loads(told.get("params", "{}")))
+        return super().Search(request, context)
+
+server.MilvusServicer = StandIn
+sys.exit(cmdline.main(sys.argv[2:]))
+`;
+
 const startMsMax = 30_000;
 const stopMsMax = 8_000;
 

@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import type { SearchRequest } from "@millrace/client";
-import { errorMessage, InvalidInputError, type ProjectName, parseProjectName, type SearchMode, searchModes } from "@millrace/core";
+import { errorMessage, InvalidInputError, limits, type ProjectName, parseProjectName, type SearchMode, searchModes } from "@millrace/core";
 import { type Config, loadConfig } from "@millrace/runtime";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { listDocuments } from "../document-lookup.ts";
@@ -30,6 +30,8 @@ interface EvalOptions {
 const retriesMax = 6;
 /** As deep as the deepest measure looks. */
 const rankingDepth = 100;
+/** What the command itself says to the service. */
+const ownFields = ["query", "mode", "top_k"];
 
 const names: Readonly<Record<keyof Quality, string>> = {
   ndcg10: "nDCG@10",
@@ -51,7 +53,7 @@ export function addEvalCommand(program: Command): void {
     .addOption(
       new Option("--mode <mode...>", "how to search; several are shown beside each other").choices(searchModes).default(["hybrid"]),
     )
-    .option("--search <json>", 'further fields of the searches, such as \'{"weights":{"dense":1,"keyword":0.5}}\'', objectOf)
+    .option("--search <json>", 'further fields of the searches, such as \'{"weights":{"dense":1,"keyword":0.5}}\'', furtherFields)
     .option("--per-query", "one line per query too", false)
     .option("--run <file>", "write the rankings in TREC's form, for trec_eval")
     .option("--save <file>", "write the result, to be a baseline")
@@ -81,8 +83,10 @@ async function runEval(options: EvalOptions): Promise<number> {
       hint: "Name documents by their source or by their file name without its extension; `millrace docs list` shows the sources.",
     });
   }
+  const depth = options.search?.["rerank"] === true ? limits.rerankTopKMax : rankingDepth;
+  if (depth < rankingDepth) note(`${depth} documents are reranked at most: recall@100 is that of the first ${depth}.`);
   const ask = async (query: string, mode: SearchMode): Promise<SearchResult> => {
-    const request: SearchRequest = { group_by: "document", ...options.search, query, mode, top_k: rankingDepth };
+    const request: SearchRequest = { group_by: "document", ...options.search, query, mode, top_k: depth };
     const reply = await client.search(request);
     return { documents: reply.data, tookMs: reply.took_ms, cached: reply.cache === "hit" };
   };
@@ -171,14 +175,18 @@ async function textOf(path: string): Promise<string> {
   }
 }
 
-function objectOf(text: string): Readonly<Record<string, unknown>> {
+function furtherFields(text: string): Readonly<Record<string, unknown>> {
+  let fields: Readonly<Record<string, unknown>> | undefined;
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) fields = value as Record<string, unknown>;
   } catch {
     // refused below
   }
-  throw new InvalidArgumentError('It must be a JSON object, such as {"weights":{"dense":1,"keyword":0.5}}.');
+  if (fields === undefined) throw new InvalidArgumentError('It must be a JSON object, such as {"weights":{"dense":1,"keyword":0.5}}.');
+  const own = Object.keys(fields).find((field) => ownFields.includes(field));
+  if (own === undefined) return fields;
+  throw new InvalidArgumentError(own === "mode" ? "The mode is that of --mode." : `\`${own}\` is set for each query.`);
 }
 
 function share(text: string): number {

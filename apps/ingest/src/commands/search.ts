@@ -17,7 +17,7 @@ import { hitText } from "../hit-text.ts";
 import { decimal, expansion, filterOf, fusionWeights, integerBetween } from "../option-values.ts";
 import { openQueryService } from "../query-service.ts";
 import { styleFor } from "../styled-text.ts";
-import { print, printJson } from "../terminal.ts";
+import { note, print, printJson } from "../terminal.ts";
 
 interface SearchOptions {
   readonly project: string;
@@ -95,8 +95,10 @@ async function runSearch(query: string, options: SearchOptions): Promise<void> {
   const style = styleFor(process.stdout);
   // A terminal that does not know its width says 0.
   const columns = Math.min(Math.max(process.stdout.columns || 100, columnsMin), columnsMax);
-  if (reply.data.length === 0)
+  if (reply.data.length === 0) {
     print(`Nothing found in project ${project}${minScore === undefined ? "" : ` with a score from ${minScore} on`}.`);
+    if (minScore === undefined && filter === undefined) note("`millrace status` shows the projects and what they hold.");
+  }
   let documents = 0;
   let previous: string | undefined;
   for (const [index, hit] of reply.data.entries()) {
@@ -106,8 +108,13 @@ async function runSearch(query: string, options: SearchOptions): Promise<void> {
     const label = groupBy === undefined ? `${index + 1}.` : isNext ? "" : `${documents}.`;
     print(hitText(hit, label, { style, columns, explain: options.explain, mode }));
   }
-  const counted = groupBy === undefined ? `${reply.data.length} hits` : `${reply.data.length} hits in ${documents} documents`;
+  const hits = counted(reply.data.length, "hit");
+  const found = groupBy === undefined ? hits : `${hits} in ${counted(documents, "document")}`;
   if (options.explain) print(style.dim(`score: ${(options.rerank ? rerankedScale : scoreScales[mode]).of}`));
   const time = `${reply.took_ms.toFixed(1)} ms in the service, ${roundTripMs.toFixed(1)} ms round trip`;
-  print(style.dim(`${counted} · ${mode} · cache ${reply.cache} · ${time}`));
+  print(style.dim(`${found} · ${mode} · cache ${reply.cache} · ${time}`));
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
 }
