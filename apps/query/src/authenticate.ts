@@ -21,7 +21,13 @@ export async function authenticate(keys: KeyVerifier, header: string | undefined
 
 /** @throws Refusal 403 `key.scope` */
 export function requireScope(principal: Pick<Principal, "scopes">, scope: Scope): void {
-  if (!principal.scopes.includes(scope)) throw new Refusal(403, "key.scope", `The key may not ${scope}`);
+  if (principal.scopes.includes(scope)) return;
+  throw new Refusal(
+    403,
+    "key.scope",
+    `The key may not ${scope}`,
+    `A key keeps the scopes it was made with: \`millrace keys create --scope ${scope}\`.`,
+  );
 }
 
 /**

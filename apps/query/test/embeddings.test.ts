@@ -82,7 +82,10 @@ test("refuses what it cannot answer, with the reason", async () => {
     [{ input: "a".repeat(1_100_000) }, 413, "request.too_large"],
   ];
   for (const [body, status, code] of wrong) expect(await post(body)).toMatchObject({ status, body: { code } });
-  expect(await post({ input: "a" }, "writer")).toMatchObject({ status: 403, body: { code: "key.scope" } });
+  expect(await post({ input: "a" }, "writer")).toMatchObject({
+    status: 403,
+    body: { code: "key.scope", hint: expect.stringContaining("--scope read") },
+  });
 });
 
 describeEmbedder(

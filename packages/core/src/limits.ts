@@ -49,7 +49,7 @@ export const limits = {
   groupSizeMax: 20,
   /** Hits that differ are chosen one after another, from twice as many: beyond this it would hold up other searches. */
   diverseTopKMax: 100,
-  /** Hits that may be asked for where they are reranked, and those that are reranked at least. A cross-encoder takes some 10 ms for each. */
+  /** Hits that may be asked for where they are reranked, and those that are reranked at least. A small cross-encoder takes some 20 ms for each. */
   rerankTopKMax: 50,
   rerankHitsMin: 50,
   /** Chunks before and after a hit on request, and those that its section may have there. */

@@ -86,7 +86,8 @@ const sessionIdPattern = /^[A-Za-z0-9_-]{1,64}$/;
  */
 export function parseAskRequest(project: ProjectName, body: unknown): AskRequest {
   const fields = (typeof body === "object" && body !== null ? body : {}) as Record<string, unknown>;
-  const { question, stream = false, session_id: sessionId, ...rest } = fields;
+  // What `trace` asks for is the route's to tell.
+  const { question, stream = false, session_id: sessionId, trace: _trace, ...rest } = fields;
   if (typeof question !== "string")
     throw new InvalidInputError("ask.missing", "The body has no text in `question`", { hint: 'Send {"question": "…"}.' });
   if (typeof stream !== "boolean") throw new InvalidInputError("ask.stream", "`stream` is neither true nor false");
