@@ -46,7 +46,7 @@ export async function run(args) {
   } finally {
     await installation.close();
   }
-  result.beside = await measureBeside(values.quick ? 60 : 2_000, values.quick ? 2 : 20, seed);
+  result.beside = await measureBeside(values.quick ? 60 : 3_000, values.quick ? 2 : 40, seed);
   result.synthetic = await measureStore(sizes(values.synthetic, values.quick ? "500,1000" : "1000,10000,50000,200000"), seed);
   report(result, values.quick);
 }

@@ -12,8 +12,12 @@ const project = "beside";
 const searchesPerSecond = 5;
 const documentChunks = 8;
 
+/** After an ingest, until what it left in memory is flushed and merged. */
+const settleMs = 3_000;
+
 /**
- * Searches are due at random times whatever the replies do, each asks something new; first on an idle installation, then beside the ingest.
+ * Searches are due at random times whatever the replies do, each asks something new: beside the ingest, and on an idle installation half of the time before it
+ * and half after it, as the index is larger then.
  * @returns milliseconds of searches in both cases, the ratio of their 95th percentiles, and the event-loop delay of the worker, 99th percentile
  */
 export async function measureBeside(chunks, idleSeconds, seed) {
@@ -26,11 +30,14 @@ export async function measureBeside(chunks, idleSeconds, seed) {
   try {
     await installation.ingest([first, "--root", first, "--project", project]);
     await searchAnew(installation, project, random);
-    const idle = await searching(installation, random, new Promise((wake) => setTimeout(wake, idleSeconds * 1_000)));
+    const pause = (ms) => new Promise((wake) => setTimeout(wake, ms));
+    const idle = await searching(installation, random, pause(idleSeconds * 500));
     for (const { name, pid } of installation.state().processes) if (name.startsWith("worker")) process.kill(pid, "SIGUSR2");
     const ingest = installation.ingest([second, "--root", second, "--project", project]);
     const busy = await searching(installation, random, ingest);
     const { summary, seconds } = await ingest;
+    await pause(settleMs);
+    idle.push(...(await searching(installation, random, pause(idleSeconds * 500))));
     await installation.close();
     const [idleMs, busyMs] = [percentiles(idle), percentiles(busy)];
     return {

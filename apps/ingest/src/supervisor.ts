@@ -12,6 +12,8 @@ export interface ServiceSpec {
   /** Compiled module that sends `{type: "ready"}` when it is up and ends on SIGTERM. */
   readonly entry: URL;
   readonly env: NodeJS.ProcessEnv;
+  /** Options of Node itself. Default: none. */
+  readonly nodeArguments?: readonly string[];
 }
 
 interface Service {
@@ -99,7 +101,7 @@ export class Supervisor {
     const child = fork(fileURLToPath(service.spec.entry), [], {
       env: service.spec.env,
       stdio: ["ignore", log, log, "ipc"],
-      execArgv: [],
+      execArgv: [...(service.spec.nodeArguments ?? [])],
       detached: true,
     });
     closeSync(log);

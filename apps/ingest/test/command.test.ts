@@ -262,6 +262,12 @@ describe("from a folder to answers", () => {
     expect(await summaryOf(["ingest", join(docs, "later.md")])).toMatchObject({ added: 1 });
   });
 
+  test.runIf(existsSync("/proc/self/cmdline"))("a worker's heap is kept small, the query service's is not", async () => {
+    const isSmall = async (name: string) =>
+      (await readFile(`/proc/${await servicePid(name)}/cmdline`, "utf8")).includes("--max-semi-space-size=4");
+    expect([await isSmall("worker-1"), await isSmall("query")]).toEqual([true, false]);
+  });
+
   test.runIf(existsSync("/proc/self/autogroup"))(
     "a worker gives way to the processes of other sessions, where the system groups by session",
     async () => {
@@ -321,7 +327,9 @@ async function summaryOf(args: readonly string[]): Promise<Record<string, unknow
   return linesOf(stdout).at(-1);
 }
 
-async function workerPid(): Promise<number> {
+async function servicePid(wanted: string): Promise<number> {
   const { services } = JSON.parse((await millrace(["status", "--json"])).stdout) as { services: { name: string; pid: number }[] };
-  return services.find(({ name }) => name === "worker-1")?.pid ?? 0;
+  return services.find(({ name }) => name === wanted)?.pid ?? 0;
 }
+
+const workerPid = (): Promise<number> => servicePid("worker-1");
