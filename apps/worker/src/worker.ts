@@ -8,6 +8,7 @@ import { type HandlerDeps, handleDocumentJob, handleMaintenanceJob } from "./job
 import { ParserPool } from "./parse/parser-pool.ts";
 import type { ChunkingEmbedder, Stage } from "./process-document.ts";
 import { Sweep } from "./sweep.ts";
+import { WatchedEmbedder } from "./watched-embedder.ts";
 
 export interface WorkerParts {
   readonly config: Config;
@@ -21,7 +22,7 @@ export interface WorkerParts {
 
 /** Jobs under way get this long to finish at a stop, before they are aborted and handed back. */
 const drainMs = 8_000;
-/** Short documents that are done within a moment share a write, and what follows it. It delays nothing but a document's own end. */
+/** Short documents that are done within a moment share a write, and what follows it. While the model is busy that delays nothing but a document's own end. */
 const writeLingerMs = 250;
 
 /**
@@ -46,11 +47,13 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
 
   const parser = new ParserPool({ size: 2, niceness: config.workerNiceness, ...config.parse });
   lifecycle.onClose("parser", () => parser.close());
+  const watched = new WatchedEmbedder(embedder);
   const store = new MilvusVectorStore({
     address: milvusAddress,
     space: embedder.space,
     redis: ledgerRedis,
     writeLingerMs,
+    isMoreComing: () => watched.isBusy,
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());
@@ -60,7 +63,18 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
   const spaces = new EmbeddingSpaces(ledgerRedis);
   const blobs = new FileBlobStore(join(config.home, "blobs"));
 
-  const deps: HandlerDeps = { ledger, spaces, blobs, parser, embedder, store, producer, chunking: config.chunking, logger, onStage };
+  const deps: HandlerDeps = {
+    ledger,
+    spaces,
+    blobs,
+    parser,
+    embedder: watched,
+    store,
+    producer,
+    chunking: config.chunking,
+    logger,
+    onStage,
+  };
   const documents = new Consumer({
     name: "documents",
     connect: () => connect("worker"),

@@ -50,7 +50,8 @@ export function toStoredChunk(record: ChunkRecord): StoredChunk {
  */
 export function indexedTerms(chunk: Pick<StoredChunk, "title" | "headings" | "text">): string {
   const terms = [...linesAbove(chunk), chunk.text].flatMap(termsOf).map(({ term }) => term);
-  return upTo(limits.chunkBytesMax, terms).join(" ");
+  const joined = terms.join(" ");
+  return utf8Bytes(joined) <= limits.chunkBytesMax ? joined : upTo(limits.chunkBytesMax, terms).join(" ");
 }
 
 /** As many terms as take `bytesMax` bytes with a space after each. Only a chunk of 64 KiB in a script without spaces has more. */

@@ -13,8 +13,11 @@ export interface LocalEmbedderOptions {
   readonly niceness?: number;
 }
 
-/** One request to a child: some tenths of a second of work, so that the texts of one call are shared out, others get their turn, and a stop does not wait long. */
-const charsPerRequestMax = 16_384;
+/**
+ * One request to a child: two tenths of a second of work, so that the texts of one call are shared out, others get their turn, a stop does not wait long, and at
+ * the end of all work no child has much more left than the others.
+ */
+const charsPerRequestMax = 8_192;
 const textsPerRequestMax = 64;
 /** One is computed while the next is on its way. */
 const inFlightPerChildMax = 2;

@@ -18,6 +18,11 @@ const wordCharsMax = 32;
 /** What BERT calls white space: unlike JavaScript's \s it takes in neither U+FEFF nor the line separators' relatives. */
 const words = /[^\t\n\r \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+/g;
 
+/** Printable ASCII but for "[", with which special tokens begin. */
+const plainWord = /^[!-Z\\-~]+$/;
+/** In those, a BERT tokenizer takes every mark for a word of its own. */
+const partsOfPlainWord = /[0-9A-Za-z]+|[^0-9A-Za-z]/g;
+
 export async function loadTokenizer(modelFolder: string): Promise<Tokenizer> {
   env.allowRemoteModels = false;
   env.localModelPath = dirname(modelFolder);
@@ -28,7 +33,8 @@ export async function loadTokenizer(modelFolder: string): Promise<Tokenizer> {
   const wordIds = (word: string): number[] => {
     const known = remembered.get(word);
     if (known !== undefined) return known;
-    const ids = idsOf(word);
+    const parts = plainWord.test(word) ? (word.match(partsOfPlainWord) ?? []) : [];
+    const ids = parts.length > 1 ? parts.flatMap(wordIds) : idsOf(word);
     if (word.length <= wordCharsMax) {
       if (remembered.size >= wordsRememberedMax) remembered.clear();
       remembered.set(word, ids);

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   DependencyError,
   documentIdOf,
@@ -153,9 +154,12 @@ export class Ledger {
       const documentId = documentIdOf(project, request.source);
       const { source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, force = false, metadata = {} } = request;
       const given = [source, contentHash, fingerprint, mediaType, bytes, origin, ingestId, force ? 1 : 0, JSON.stringify(metadata)];
-      return { documentId, command: ["eval", ...evalArguments("plan", project, documentId, given)] };
+      return { documentId, args: scriptArguments(project, documentId, given) };
     });
-    const replies = await this.#pipeline(planned.map(({ command }) => command));
+    // The first brings the script for those that follow it.
+    const replies = await this.#pipeline(
+      planned.map(({ args }, index) => (index === 0 ? ["eval", transitions.plan, ...args] : ["evalsha", digests.plan, ...args])),
+    );
     return planned.map(({ documentId }, index) => {
       const [outcome, generation] = replies[index] as [PlanResult["outcome"], string];
       return { documentId, outcome, generation };
@@ -411,7 +415,16 @@ export class Ledger {
   }
 
   #run(name: keyof typeof transitions, project: ProjectName, documentId: string, args: readonly (string | number)[]): Promise<unknown> {
-    return this.#call((redis) => redis.eval(...evalArguments(name, project, documentId, args)));
+    const given = scriptArguments(project, documentId, args);
+    return this.#call(async (redis) => {
+      try {
+        return await redis.evalsha(digests[name], ...given);
+      } catch (error) {
+        // A Redis that was restarted, or took over from another, has not seen the script.
+        if (!(error instanceof Error) || !error.message.startsWith("NOSCRIPT")) throw error;
+        return await redis.eval(transitions[name], ...given);
+      }
+    });
   }
 
   async #pipeline(commands: (string | number)[][]): Promise<unknown[]> {
@@ -431,20 +444,23 @@ export class Ledger {
   }
 }
 
-/** EVAL with the text rather than EVALSHA: nothing to recover after a failover or SCRIPT FLUSH, and Redis compiles a text once anyway. */
-function evalArguments(
-  name: keyof typeof transitions,
+/** By these Redis knows a script that it has run before, so that its five kilobytes need not be sent with each transition. */
+const digests = Object.fromEntries(
+  Object.entries(transitions).map(([name, script]) => [name, createHash("sha1").update(script).digest("hex")]),
+) as Record<keyof typeof transitions, string>;
+
+function scriptArguments(
   project: ProjectName,
   documentId: string,
   args: readonly (string | number)[],
-): [script: string, keyCount: number, ...keysAndArguments: (string | number)[]] {
+): [keyCount: number, ...keysAndArguments: (string | number)[]] {
   const keys = [
     documentKey(project, documentId),
     ...["sources", "states", "epoch", "garbage", "sequence"].map((part) => projectKey(project, part)),
     `${projectKey(project, "ingest")}:`,
     ...["load", "contents"].map((part) => projectKey(project, part)),
   ];
-  return [transitions[name], keys.length, ...keys, documentId, ...args];
+  return [keys.length, ...keys, documentId, ...args];
 }
 
 function projectKey(project: ProjectName, part: string): string {
@@ -456,7 +472,7 @@ function documentKey(project: ProjectName, documentId: string): string {
 }
 
 /** Errors that Redis answers with and that pass; any other answer is a fault of ours, which no repetition mends. */
-const passingReply = /LOADING|READONLY|OOM|MISCONF|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|UNBLOCKED/;
+const passingReply = /LOADING|READONLY|OOM|MISCONF|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|UNBLOCKED|NOSCRIPT/;
 
 function unavailable(error: unknown): MillraceError {
   if (error instanceof Error && error.name === "ReplyError" && !passingReply.test(error.message)) {

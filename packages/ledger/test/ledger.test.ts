@@ -65,6 +65,30 @@ describe("Ledger", () => {
     expect(await plan("c1")).toMatchObject({ outcome: "unchanged" });
   });
 
+  it("goes on with a Redis that has forgotten its scripts, as after a failover", async () => {
+    const { plan, ref, live, project } = setUp();
+    await live("c1");
+    await redis.script("FLUSH");
+    const { generation } = await plan("c2");
+    await redis.script("FLUSH");
+    expect(await ledger.begin(ref(generation), "run-1")).toBe("begun");
+    expect(await ledger.advance(ref(generation), "embedding")).toBe(true);
+    await redis.script("FLUSH");
+    const request = {
+      contentHash: "c",
+      fingerprint: "f1",
+      mediaType: "text/markdown",
+      bytes: 10,
+      origin: "/docs",
+      ingestId: "i1",
+    } as const;
+    const planned = await ledger.planAll(project, [
+      { ...request, source: "b.md" },
+      { ...request, source: "c.md" },
+    ]);
+    expect(planned.map(({ outcome }) => outcome)).toEqual(["added", "added"]);
+  });
+
   it("answers with the old generation until the switch, then lists its rows as garbage", async () => {
     const { project, documentId, plan, ref, live } = setUp();
     const first = await live("c1");

@@ -207,7 +207,8 @@ export class ChildPool {
   #spawn(): Child | undefined {
     if (this.#closed || this.#children.size >= this.#options.size) return undefined;
     const { entry, args = [], heapMegabytesMax, confinement, memoryBytesMax, niceness = 0 } = this.#options;
-    const nodeArguments = heapMegabytesMax === undefined ? [] : [`--max-old-space-size=${heapMegabytesMax}`];
+    // All cores are busy where a pool is: garbage collection in several threads would wait for them.
+    const nodeArguments = ["--single-threaded-gc", ...(heapMegabytesMax === undefined ? [] : [`--max-old-space-size=${heapMegabytesMax}`])];
     const command = confinement === undefined ? { execArgv: nodeArguments } : confinedCommand(nodeArguments, confinement, memoryBytesMax);
     const process_ = fork(fileURLToPath(entry), [...args], {
       // Typed arrays cross without being turned into JSON.

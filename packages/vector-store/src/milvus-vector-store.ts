@@ -48,11 +48,11 @@ export interface MilvusVectorStoreOptions extends MilvusAddress {
   readonly laneKey?: string;
   /** Collections are named `<prefix>_<fingerprint>`. */
   readonly collectionPrefix?: string;
-  /** Whether vectors to search by are being made: searches that wait for Milvus then wait for those, and go in one request. */
+  /** Whether vectors are being made to search by or to write: what waits for Milvus then waits for those, and goes with them in one request. */
   readonly isMoreComing?: () => boolean;
   /**
-   * How long writes wait for others to go with, in milliseconds, when there was one just before: for who writes many small documents, since a write costs
-   * both sides more than the rows in it. Default 0.
+   * How long writes wait for others to go with, in milliseconds, when there was one just before and more may come: for who writes many small documents, since
+   * a write costs both sides more than the rows in it. Default 0.
    */
   readonly writeLingerMs?: number;
   /** Is told of every search by vector and its hits, and must not throw. */
@@ -133,7 +133,7 @@ export class MilvusVectorStore implements VectorStore {
       sizeOf: ({ rows, bytes }) => Math.max(rows.length / limits.storeBatchRowsMax, bytes / limits.storeBatchBytesMax),
       sizeMax: 1,
       inFlightMax: 1,
-      lingerMs: ({ agoMs }) => Math.max(0, (options.writeLingerMs ?? 0) - agoMs),
+      lingerMs: ({ agoMs }) => (options.isMoreComing?.() === false ? 0 : Math.max(0, (options.writeLingerMs ?? 0) - agoMs)),
       // A row that the server does not take must not keep others out.
       isOneToBlame: (error) => isMillraceError(error) && error.code === "store.failed",
     });
@@ -187,7 +187,7 @@ export class MilvusVectorStore implements VectorStore {
     const data = asked.flatMap(({ rows }) => rows) as unknown as RowData[];
     const write = async (): Promise<void> => {
       await this.#call("upsert", deadlines.writeMs, async (timeout) =>
-        client.upsert({ collection_name: this.#names.collection, data, timeout }),
+        client.upsert({ collection_name: this.#names.collection, data, timeout, ...unlogged }),
       );
       await liteFlush?.wrote(asked.reduce((sum, { bytes }) => sum + bytes, 0));
     };
@@ -497,6 +497,9 @@ export class MilvusVectorStore implements VectorStore {
     return { client, lane, liteFlush, index: undefined, indexReadAt: 0 };
   }
 }
+
+/** The SDK makes JSON of every request for its log, also where that is off; of thousands of numbers that takes longer than sending them. */
+const unlogged = { toJSON: () => "not shown" };
 
 function tellVersion(client: MilvusClient): Promise<{ readonly version: string }> {
   return call("tell its version", deadlines.connectMs, () => client.getVersion());

@@ -2,7 +2,7 @@ import { type ChunkRecord, chunkIdOf, chunkIdsOf, type EmbeddingSpace, parseProj
 import { startMilvusLite, startRedis, type TestMilvusLite, type TestRedis } from "@millrace/testing";
 import { MilvusVectorStore } from "@millrace/vector-store";
 import { Redis } from "ioredis";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 
 /** Documents whose rows share a write must each end as they would have alone. */
 const signal = new AbortController().signal;
@@ -85,4 +85,24 @@ test("a document that is given up while it waits for company is not written, and
   await expect(given).rejects.toThrow("gone");
   await other;
   expect((await store.existing(p, [...chunkIdsOf(p, "given-up", "g", 1), ...chunkIdsOf(p, "other", "g", 1)], signal)).size).toBe(1);
+});
+
+test("a write does not wait for company when no vectors are being made", async () => {
+  const patient = { address: milvus.address, redis, space, laneKey, writeLingerMs: 600_000 };
+  for (const isMoreComing of [() => false, undefined]) {
+    const other = new MilvusVectorStore({ ...patient, ...(isMoreComing === undefined ? {} : { isMoreComing }) });
+    await other.upsert(recordsOf("alone", 1), signal);
+    const second = other.upsert(recordsOf("second", 1), AbortSignal.timeout(2_000));
+    await (isMoreComing === undefined ? expect(second).rejects.toThrow() : second);
+    await other.close();
+  }
+});
+
+test("no JSON is made of the rows of a write", async () => {
+  const stringify = vi.spyOn(JSON, "stringify");
+  await store.upsert(recordsOf("many", 50), signal);
+  const lengths = stringify.mock.results.map(({ value }) => String(value).length);
+  stringify.mockRestore();
+  // The keys that come back, but no row.
+  expect(Math.max(...lengths)).toBeLessThan(5_000);
 });
