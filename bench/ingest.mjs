@@ -21,7 +21,7 @@ export const summary = "ingestion beside a bare ONNX Runtime loop, transformers.
 const usage = `options:
   --quick              a minute instead of a quarter of an hour: few chunks, two repetitions, recorded in the temporary folder
   --chunks <n>         size of the text corpus (1000)
-  --peer-share <0..1>  share of its chunks that transformers.js and LangChain.js get (0.3)
+  --peer-share <0..1>  share of its chunks that transformers.js and LangChain.js get (0.5: a batch of LangChain.js, 512, is then full)
   --repetitions <n>    (5)
   --no-peers           only ours and the bare loop
   --no-pdf             only text
@@ -66,7 +66,7 @@ function optionsOf(args) {
   return {
     quick: values.quick,
     chunks: number(values.chunks, values.quick ? 60 : 1_000),
-    peerShare: number(values["peer-share"], 0.3),
+    peerShare: number(values["peer-share"], 0.5),
     repetitions: number(values.repetitions, values.quick ? 2 : 5),
     seed: number(values.seed, 1),
     peers: !values["no-peers"],
