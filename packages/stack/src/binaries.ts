@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { ConfigError } from "@millrace/core";
 
 const redisVersionMin = [6, 2] as const;
@@ -20,11 +21,18 @@ export function redisServerBinary(runtime: string, path: string): string {
   return firstExisting(packaged, "redis-server");
 }
 
-/** The Python that Milvus Lite is installed in. @throws ConfigError `stack.not_set_up` */
-export function milvusLitePython(runtime: string): string {
+/** How Milvus Lite is started: as we need it (`python/milvus_lite_server.py`). @throws ConfigError `stack.not_set_up` */
+export function milvusLiteCommand(
+  runtime: string,
+  port: number,
+  data: string,
+): { readonly command: string; readonly args: readonly string[] } {
   const bin = join(runtime, "python", "bin");
   firstExisting([join(bin, "milvus-lite")], "milvus-lite");
-  return join(bin, "python");
+  const program = fileURLToPath(new URL("../python/milvus_lite_server.py", import.meta.url));
+  // Isolated: not even a module that lies in the home may take the place of its own.
+  const args = ["-I", program, "server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", data];
+  return { command: join(bin, "python"), args };
 }
 
 function firstExisting(candidates: readonly string[], name: string): string {

@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { type Config, environmentWith, Redis } from "@millrace/runtime";
-import { milvusLitePython, redisServerBinary } from "./binaries.ts";
+import { milvusLiteCommand, redisServerBinary } from "./binaries.ts";
 import type { ServerSpec } from "./server-process.ts";
 
 /**
@@ -42,19 +42,6 @@ export function redisServer(config: Config, role: "queue" | "cache", port: numbe
   };
 }
 
-/**
- * What the command `milvus-lite` does, in a Python set for short requests beside long ones. Its search for cycles of garbage by default goes through everything in
- * memory each time that grew by a quarter, 70 ms and more in which nothing else runs: it becomes rare, and what is loaded at the start is left out of it for good. And of
- * two threads that want to run, one waits 0.5 ms for its turn instead of 5, which a search beside a flush or another search does many times.
- */
-const milvusLiteProgram = `import gc, sys
-from milvus_lite.cmdline import main
-gc.freeze()
-gc.set_threshold(100_000, 50, 100)
-sys.setswitchinterval(0.0005)
-sys.argv[0] = "milvus-lite"
-sys.exit(main())`;
-
 /** Milvus Lite on the loopback: it has no authentication, and writes its log when it ends by SIGINT. */
 export function milvusLite(config: Config, port: number): ServerSpec {
   const data = join(config.home, "milvus");
@@ -62,9 +49,7 @@ export function milvusLite(config: Config, port: number): ServerSpec {
   return {
     name: "milvus-lite",
     home: config.home,
-    command: milvusLitePython(config.runtime),
-    // Isolated: not even a module that lies in the home may take the place of its own.
-    args: ["-I", "-c", milvusLiteProgram, "server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", data],
+    ...milvusLiteCommand(config.runtime, port, data),
     env: environmentWith({}),
     stopSignal: "SIGINT",
     // It opens its port when it can answer; what a client needs beyond that, the vector store waits for.

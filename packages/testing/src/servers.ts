@@ -5,6 +5,7 @@ import { connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadConfig } from "@millrace/runtime";
+import { milvusLiteCommand } from "@millrace/stack";
 
 /**
  * Real servers for tests: child processes on free ports of the loopback, data in a temporary folder, nothing shared between
@@ -31,18 +32,19 @@ export interface TestMilvusLite extends TestServer {
 }
 
 export async function startRedis(options: { readonly args?: readonly string[] } = {}): Promise<TestRedis> {
-  const server = await start("redis", redisServerPath(), (port, folder) => [
-    ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--maxmemory-policy", "noeviction"],
-    ...(options.args ?? []),
-  ]);
+  const server = await start("redis", (port, folder) => ({
+    command: redisServerPath(),
+    args: [
+      ...["--port", String(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--maxmemory-policy", "noeviction"],
+      ...(options.args ?? []),
+    ],
+  }));
   // Not spread: the pid is another one after a restart.
   return Object.assign(server, { url: `redis://127.0.0.1:${server.port}` });
 }
 
 export async function startMilvusLite(): Promise<TestMilvusLite> {
-  const server = await start("milvus", join(python(), "bin", "milvus-lite"), (port, folder) => [
-    ...["server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", folder],
-  ]);
+  const server = await start("milvus", (port, folder) => milvusLiteCommand(loadConfig().runtime, port, folder));
   return Object.assign(server, { address: `127.0.0.1:${server.port}` });
 }
 
@@ -106,11 +108,17 @@ sys.exit(cmdline.main(sys.argv[2:]))
 const startMsMax = 30_000;
 const stopMsMax = 8_000;
 
-async function start(name: string, command: string, args: (port: number, folder: string) => readonly string[]): Promise<TestServer> {
-  if (!existsSync(command)) throw new Error(`${command} is missing; run \`npm run setup\``);
+interface Command {
+  readonly command: string;
+  readonly args: readonly string[];
+}
+
+async function start(name: string, commandFor: (port: number, folder: string) => Command): Promise<TestServer> {
   const folder = await mkdtemp(join(tmpdir(), `millrace-${name}-`));
   const port = await freePort();
-  let child = await run(command, args(port, folder), port);
+  const { command, args } = commandFor(port, folder);
+  if (!existsSync(command)) throw new Error(`${command} is missing; run \`npm run setup\``);
+  let child = await run(command, args, port);
   return {
     host: "127.0.0.1",
     port,
@@ -120,7 +128,7 @@ async function start(name: string, command: string, args: (port: number, folder:
     kill: () => end(child, "SIGKILL"),
     async restart() {
       await end(child, "SIGINT");
-      child = await run(command, args(port, folder), port);
+      child = await run(command, args, port);
     },
     async stop() {
       await end(child, "SIGINT");

@@ -1,4 +1,4 @@
-import { type ChunkRecord, chunkIdOf, type EmbeddingSpace, parseProjectName } from "@millrace/core";
+import { type ChunkRecord, chunkIdOf, type EmbeddingSpace, MemoryVectorStore, parseProjectName, type VectorStore } from "@millrace/core";
 import { startMilvusLite, startRedis, type TestMilvusLite, type TestRedis } from "@millrace/testing";
 import { MilvusVectorStore, type MilvusVectorStoreOptions } from "@millrace/vector-store";
 import { MilvusClient } from "@zilliz/milvus2-sdk-node";
@@ -76,6 +76,41 @@ describe("MilvusVectorStore", () => {
     await redis.del(`${laneKey}:searching`);
     await open("searched", { laneKey }).searchKeywords({ project, text: "chunk", limit: 1 }, signal);
     expect(await isUp()).toBe(1);
+  });
+
+  it("weighs words by all rows, whatever segments they lie in, and knows of those in memory", async () => {
+    const store = open("segments");
+    const reference = new MemoryVectorStore(dimension);
+    const client = new MilvusClient({ address: milvus.address, logLevel: "error" });
+    const textOf = (ordinal: number): string =>
+      `${ordinal < 60 || ordinal % 3 === 0 ? "turbine " : ""}${ordinal % 7 === 0 ? "pump " : ""}`.repeat(1 + (ordinal % 2));
+    const rows = records(200).map((record) => ({
+      ...record,
+      chunk: { ...record.chunk, text: `${textOf(record.chunk.ordinal)}${record.chunk.text}` },
+    }));
+    const search = { project, text: "turbine pump 63", limit: 200 };
+    const compare = async (digits: number): Promise<void> => {
+      const scores = async (of: VectorStore) =>
+        new Map((await of.searchKeywords(search, signal)).map(({ ordinal, score }) => [ordinal, score]));
+      const [found, expected] = [await scores(store), await scores(reference)];
+      expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
+      for (const [ordinal, score] of expected) expect(found.get(ordinal), `row ${ordinal}`).toBeCloseTo(score, digits);
+    };
+    // A segment where one of the words is in every row, a small one, and one of the usual kind.
+    for (const [from, to] of [
+      [0, 60],
+      [60, 65],
+      [65, 190],
+    ] as const) {
+      await store.upsert(rows.slice(from, to), signal);
+      await reference.upsert(rows.slice(from, to), signal);
+      await client.flushSync({ collection_names: ["chunks_segments"] });
+      await compare(3);
+    }
+    await store.upsert(rows.slice(190), signal);
+    await reference.upsert(rows.slice(190), signal);
+    await compare(0);
+    await client.closeConnection();
   });
 
   it("points the alias at the collection in use", async () => {
