@@ -54,9 +54,10 @@ export async function startMilvusLite(): Promise<TestMilvusLite> {
  * @param logPath gets a line of JSON for each search, `{"collection", "search": field, "params"}`, and each index, `{"collection", "index": field, "type"}`
  */
 export async function startMilvusStandIn(logPath: string): Promise<TestMilvusLite> {
-  const server = await start("stand-in", join(python(), "bin", "python"), (port, folder) => [
-    ...["-c", standIn, logPath, "server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", folder],
-  ]);
+  const server = await start("stand-in", (port, folder) => ({
+    command: join(python(), "bin", "python"),
+    args: ["-c", standIn, logPath, "server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", folder],
+  }));
   return Object.assign(server, { address: `127.0.0.1:${server.port}` });
 }
 
