@@ -1,4 +1,5 @@
 import type { Filter } from "./filter.ts";
+import { limits } from "./limits.ts";
 import type { StoredHit, VectorStore } from "./ports.ts";
 import type { ProjectName } from "./project.ts";
 import { byScore } from "./rank.ts";
@@ -23,11 +24,6 @@ export interface Liveness {
 
 type Rows = Pick<Parameters<VectorStore["search"]>[0], "project" | "limit" | "filter">;
 
-/**
- * Rows fetched beyond those asked for at first, for those that turn out to be of replaced or deleted documents, or of such that are not live yet. Few: each
- * costs Milvus Lite some 0.2 ms, of every search in a batch.
- */
-const spareRows = 4;
 /** Milvus returns no more rows than this to one search. */
 const fetchMax = 16_384;
 
@@ -43,7 +39,7 @@ export async function liveHits(
   searchStore: (rows: Rows) => Promise<StoredHit[]>,
 ): Promise<StoredHit[]> {
   const { project, count, enough: enoughHits = count, groups, minScore = Number.NEGATIVE_INFINITY } = request;
-  const first = Math.max(count, groups?.count ?? 0) + spareRows;
+  const first = Math.max(count, groups?.count ?? 0) + limits.spareRows;
   let hits: StoredHit[] = [];
   for (let limit = first; ; limit = Math.min(limit * 4, fetchMax)) {
     const full = fullDocuments(hits, groups?.size);

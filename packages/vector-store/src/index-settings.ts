@@ -15,7 +15,7 @@ export type IndexSettings =
   | { readonly type: "IVF_FLAT"; readonly build: { readonly nlist: number }; readonly search: { readonly nprobe: number } };
 
 /** Hits that a search in the default mode asks the index for, and what `ef` is meant for. */
-export const tunedLimit = limits.candidatesMin + 10;
+export const tunedLimit = limits.candidatesMin + limits.spareRows;
 /** Below so many hits, `ef` gets no smaller. */
 const limitMin = 64;
 

@@ -30,7 +30,7 @@ export function buildText(settings: IndexSettings): string {
   return settings.type === "HNSW" ? `HNSW M ${settings.build.M}` : `IVF_FLAT nlist ${settings.build.nlist}`;
 }
 
-/** `ef 220`: what it is searched with. */
+/** `ef 208`: what it is searched with. */
 export function searchText(settings: IndexSettings): string {
   return settings.type === "HNSW" ? `ef ${settings.search.ef}` : `nprobe ${settings.search.nprobe}`;
 }
