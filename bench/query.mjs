@@ -200,24 +200,15 @@ async function coldLatency(stack, quick) {
 
 /** New questions only, from 16 clients at once. */
 async function coldThroughput(stack, load, quick) {
-  const requests = encoded(Array.from({ length: quick ? 400 : 6_000 }, () => searchFor(stack, question())));
+  const ask = (count, mode) => {
+    const requests = encoded(Array.from({ length: quick ? 400 : count }, () => searchFor(stack, question(), mode)));
+    return load.run({ kind: "closed", port: stack.port, requests, connections: 16, seconds: quick ? 2 : 10 });
+  };
   await stack.metrics();
   const before = await batchFigures(stack);
-  const { perSecond, latenciesMs, statuses } = await load.run({
-    kind: "closed",
-    port: stack.port,
-    requests,
-    connections: 16,
-    seconds: quick ? 2 : 10,
-  });
+  const { perSecond, latenciesMs, statuses } = await ask(6_000, "dense");
   const after = await batchFigures(stack);
-  const hybrid = await load.run({
-    kind: "closed",
-    port: stack.port,
-    requests: encoded(Array.from({ length: quick ? 400 : 2_000 }, () => searchFor(stack, question(), "hybrid"))),
-    connections: 16,
-    seconds: quick ? 2 : 10,
-  });
+  const hybrid = await ask(2_000, "hybrid");
   return {
     ...{ hybridPerSecond: hybrid.perSecond, hybrid: percentiles(hybrid.latenciesMs) },
     ...{ clients: 16, servicePerSecond: perSecond, ...percentiles(latenciesMs), statuses },

@@ -15,7 +15,7 @@ const answerVersion = 2;
 export function searchCacheKey(request: SearchRequest, epoch: string, modelFingerprint: string): string {
   // `parseSearchRequest` writes equal requests with their fields in one order, whatever order the caller's had.
   const parts = [String(answerVersion), epoch, modelFingerprint, JSON.stringify(request)];
-  return `millrace:search:${request.project}:${digestOf(parts)}`;
+  return `millrace:search:${request.project}:${digestOfParts(40, parts)}`;
 }
 
 /** What beside the question and the content decides how a question is answered. */
@@ -34,17 +34,17 @@ export interface AnswerSetting {
 
 /** Questions whose answers may stand for each other: all but the question itself, of the request and of the setting. */
 export function answerPartition({ query: _, ...retrieval }: SearchRequest, setting: AnswerSetting): string {
-  return digestOf([String(answerVersion), canonicalJson(retrieval), canonicalJson(setting)]);
+  return digestOfParts(40, [String(answerVersion), canonicalJson(retrieval), canonicalJson(setting)]);
 }
 
 /** Under which the answer to a question is kept; not by epoch, since an answer knows its own evidence. */
 export function answerKey(project: ProjectName, partition: string, question: string): string {
-  return `millrace:answer:${project}:${digestOf([partition, question])}`;
+  return `millrace:answer:${project}:${digestOfParts(40, [partition, question])}`;
 }
 
 /** Under which the questions are kept that were answered from the same evidence. */
 export function evidenceKey(project: ProjectName, partition: string, evidence: string): string {
-  return `millrace:evidence:${project}:${digestOf([partition, evidence])}`;
+  return `millrace:evidence:${project}:${digestOfParts(40, [partition, evidence])}`;
 }
 
 /** Two spellings of a query that mean the same to the model share an answer: Unicode form and white space. */
@@ -60,8 +60,4 @@ function canonicalJson(value: unknown): string {
     return `{${entries.map(([key, item]) => `${JSON.stringify(key)}:${canonicalJson(item)}`).join(",")}}`;
   }
   return JSON.stringify(value);
-}
-
-function digestOf(parts: readonly string[]): string {
-  return digestOfParts(40, parts);
 }
