@@ -4,7 +4,12 @@ import { defineConfig } from "vitest/config";
 
 /** Tests run on the sources; only what a test spawns (children, the command) comes from dist, so integration needs a build. */
 const source = fileURLToPath(new URL("./packages/", import.meta.url));
-const resolve = { alias: [{ find: /^@millrace\/([a-z-]+)$/, replacement: `${source}$1/src/index.ts` }] };
+const resolve = {
+  alias: [
+    { find: /^@millrace\/([a-z-]+)$/, replacement: `${source}$1/src/index.ts` },
+    { find: /^@millrace\/([a-z-]+)\/([a-z-]+)$/, replacement: `${source}$1/src/$2.ts` },
+  ],
+};
 
 /** Takes one guard away, as `npm run mutants` asks for, to see that its test notices. */
 const mutants = JSON.parse(readFileSync(`${source}testing/mutants.json`, "utf8")) as {

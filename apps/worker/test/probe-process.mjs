@@ -5,7 +5,7 @@ import dns from "node:dns/promises";
 import { readFileSync, writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { connect } from "node:net";
-import { serveChildRequests } from "@millrace/runtime";
+import { serveChildRequests } from "@millrace/runtime/child";
 import { denyNetwork } from "../dist/parse/no-network.js";
 
 if (process.argv[2] === "deny-network") denyNetwork();

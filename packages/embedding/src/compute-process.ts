@@ -1,5 +1,5 @@
 import { type Chunk, type ChunkingOptions, chunkDocument, embeddedText, InvalidInputError, type ParsedDocument } from "@millrace/core";
-import { serveChildRequests } from "@millrace/runtime";
+import { serveChildRequests } from "@millrace/runtime/child";
 import { type ModelDtype, readModel } from "./model.ts";
 import { type EmbeddingSession, openSession } from "./session.ts";
 import { loadTokenizer } from "./tokenizer.ts";

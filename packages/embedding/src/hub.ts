@@ -1,7 +1,8 @@
 import { readdirSync, statSync, unlinkSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
 import { ConfigError, DependencyError, errorMessage, limits, MillraceError } from "@millrace/core";
-import { isOutOfMemory, type TransformersConfig } from "@millrace/runtime";
+import type { TransformersConfig } from "@millrace/runtime";
+import { isOutOfMemory } from "@millrace/runtime/child";
 
 /** Where a revision of the hub's models is kept: `<folder>/<revision>/<model>/<file>`. A revision may have slashes (`refs/pr/1`). */
 export function revisionFolder(cacheFolder: string, revision: string): string {

@@ -1,6 +1,6 @@
 import { basename, dirname } from "node:path";
 import { ConfigError } from "@millrace/core";
-import { serveChildRequests } from "@millrace/runtime";
+import { serveChildRequests } from "@millrace/runtime/child";
 import {
   AutoModelForSequenceClassification,
   AutoTokenizer,

@@ -1,6 +1,7 @@
 import { basename, dirname, isAbsolute, join } from "node:path";
 import { type ChunkingOptions, chunkDocument, InvalidInputError, type ParsedDocument, type TokenCounter } from "@millrace/core";
-import { serveChildRequests, type TransformersConfig } from "@millrace/runtime";
+import type { TransformersConfig } from "@millrace/runtime";
+import { serveChildRequests } from "@millrace/runtime/child";
 import { AutoModel, AutoTokenizer, env, ModelRegistry, type PreTrainedModel, type PreTrainedTokenizer, Tensor } from "@xenova/transformers";
 import { batchesByLength } from "./batch.ts";
 import { loadError, removeUnfinished, revisionFolder } from "./hub.ts";

@@ -1,10 +1,11 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { setMaxListeners } from "node:events";
-import { createReadStream, type ReadStream, readSync } from "node:fs";
+import { createReadStream, type ReadStream } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { getPriority, setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
 import { ConfigError, DependencyError, DocumentError, errorMessage, InvalidInputError, MillraceError } from "@millrace/core";
+import type { ChildReply, ChildRequest } from "./child.ts";
 import { type Confinement, confinedCommand } from "./confinement.ts";
 
 /**
@@ -62,25 +63,6 @@ interface Child {
   /** Why we killed it, where we did. */
   killedFor: MillraceError | undefined;
   stderrTail: string;
-}
-
-/** What goes to a child; the bytes of the input follow on its standard input. */
-interface Request {
-  readonly id: number;
-  readonly message: unknown;
-  readonly inputBytes: number;
-}
-
-interface Reply {
-  readonly id: number;
-  readonly value?: unknown;
-  readonly error?: {
-    readonly name: string;
-    readonly code: string;
-    readonly message: string;
-    readonly retryable: boolean;
-    readonly hint: string | undefined;
-  };
 }
 
 const memoryPollMs = 100;
@@ -159,7 +141,7 @@ export class ChildPool {
       }, next.options.timeoutMs);
       const id = ++this.#lastId;
       child.inFlight.set(id, { ...next, timer });
-      const request: Request = { id, message: next.message, inputBytes: next.options.input?.bytes ?? 0 };
+      const request: ChildRequest = { id, message: next.message, inputBytes: next.options.input?.bytes ?? 0 };
       child.process.send(request, (error) => {
         if (error !== null) this.#kill(child, new DependencyError("child.crashed", errorMessage(error), { cause: error }));
       });
@@ -225,7 +207,7 @@ export class ChildPool {
     process_.stderr?.on("data", (data: Buffer) => {
       child.stderrTail = (child.stderrTail + data.toString()).slice(-2_000);
     });
-    process_.on("message", (reply: Reply) => this.#onReply(child, reply));
+    process_.on("message", (reply: ChildReply) => this.#onReply(child, reply));
     process_.on("error", () => undefined); // always followed by "exit" or a failed send
     process_.on("exit", (code, signal) => this.#onExit(child, code, signal));
     if (this.#options.memoryBytesMax !== undefined && this.#memoryTimer === undefined) {
@@ -234,7 +216,7 @@ export class ChildPool {
     return child;
   }
 
-  #onReply(child: Child, reply: Reply): void {
+  #onReply(child: Child, reply: ChildReply): void {
     const current = child.inFlight.get(reply.id);
     if (current === undefined) return;
     clearTimeout(current.timer);
@@ -280,7 +262,7 @@ export class ChildPool {
 /** The class says what the caller does next, so it crosses too. */
 const errorClasses = { InvalidInputError, DocumentError, DependencyError, ConfigError } as const;
 
-function rebuilt({ name, code, message, retryable, hint }: NonNullable<Reply["error"]>): MillraceError {
+function rebuilt({ name, code, message, retryable, hint }: NonNullable<ChildReply["error"]>): MillraceError {
   const options = hint === undefined ? {} : { hint };
   const ErrorClass = errorClasses[name as keyof typeof errorClasses] as (typeof errorClasses)[keyof typeof errorClasses] | undefined;
   return ErrorClass === undefined ? new MillraceError(code, message, retryable, options) : new ErrorClass(code, message, options);
@@ -311,56 +293,4 @@ async function residentBytes(pid: number | undefined): Promise<number> {
   } catch {
     return 0; // no procfs here, or the process has just ended
   }
-}
-
-/**
- * Whether an error says that memory could not be had: the limit acts inside the allocation, and V8 reports it there. Known by its message alone, since
- * libraries wrap the RangeError in errors of their own.
- */
-export function isOutOfMemory(error: unknown): error is Error {
-  return error instanceof Error && /array buffer allocation failed/i.test(error.message);
-}
-
-/**
- * The child's side: answers each message with the handler's value or error; a handler that awaits may be called again meanwhile. When the parent is
- * gone, so is the reason to live.
- * @param handler gets the bytes of the request's input, empty where it has none
- */
-export function serveChildRequests(handler: (message: never, input: Uint8Array) => Promise<unknown>): void {
-  const send = (reply: Reply): void => void process.send?.(reply);
-  const answer = async ({ message, inputBytes }: Request): Promise<unknown> => handler(message as never, readInput(inputBytes));
-  process.on("message", (request: Request) => {
-    const { id } = request;
-    answer(request).then(
-      (value) => send({ id, value }),
-      (error: unknown) => {
-        const known = error instanceof MillraceError ? error : undefined;
-        send({
-          id,
-          error: {
-            name: known?.name ?? "Error",
-            code: known?.code ?? (isOutOfMemory(error) ? "child.out_of_memory" : "child.failed"),
-            message: errorMessage(error),
-            retryable: known?.retryable ?? false,
-            hint: known?.hint,
-          },
-        });
-      },
-    );
-  });
-  process.on("disconnect", () => process.exit(0));
-  // Ctrl-C in a terminal signals the whole process group; the parent decides when its children end.
-  process.on("SIGINT", () => undefined);
-  process.on("SIGTERM", () => undefined);
-}
-
-/** Blocks until all is there: a child has nothing else to do meanwhile. */
-function readInput(bytes: number): Uint8Array {
-  const input = new Uint8Array(bytes);
-  for (let at = 0; at < bytes; ) {
-    const read = readSync(0, input, at, bytes - at, null);
-    if (read === 0) process.exit(0); // the parent is gone
-    at += read;
-  }
-  return input;
 }

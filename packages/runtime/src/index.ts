@@ -1,6 +1,6 @@
 export { loadOrCreateAdminKey, newApiKeyText } from "./admin-key.ts";
 export { type BatchCounts, Batcher, type BatcherOptions, type LastBatch } from "./batcher.ts";
-export { ChildPool, type ChildPoolOptions, type ChildRequestOptions, isOutOfMemory, serveChildRequests } from "./child-pool.ts";
+export { ChildPool, type ChildPoolOptions, type ChildRequestOptions } from "./child-pool.ts";
 export { type Config, environmentSchema, environmentWith, loadConfig, type PriceConfig, type QuotaConfig } from "./config.ts";
 export type { EmbedderConfig, OpenAiConfig, TransformersConfig } from "./embedder-config.ts";
 export { FileBlobStore } from "./file-blob-store.ts";

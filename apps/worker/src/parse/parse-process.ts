@@ -1,5 +1,5 @@
 import { DocumentError, errorMessage, isMillraceError, type MediaType } from "@millrace/core";
-import { isOutOfMemory, serveChildRequests } from "@millrace/runtime";
+import { isOutOfMemory, serveChildRequests } from "@millrace/runtime/child";
 import { denyNetwork } from "./no-network.ts";
 import { parsers } from "./parser.ts";
 

@@ -1,5 +1,5 @@
 import { DocumentError, errorMessage, limits } from "@millrace/core";
-import { isOutOfMemory } from "@millrace/runtime";
+import { isOutOfMemory } from "@millrace/runtime/child";
 import { DocumentBuilder } from "./document-builder.ts";
 import type { ParsedPart } from "./parser.ts";
 
