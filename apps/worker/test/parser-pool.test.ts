@@ -90,6 +90,13 @@ describe("a parser process", () => {
     expect(await tryIn(free, "memory")).toBe(memoryBytesMax * 2);
   });
 
+  test("is ended when it is seen to have more memory than its limit, where nothing refuses it", async () => {
+    const watched = new ChildPool({ entry, size: 1, memoryBytesMax });
+    const atLimit = watched.request({ attempt: "fill", bytes: memoryBytesMax }, { signal, timeoutMs });
+    await expect(atLimit).rejects.toMatchObject({ code: "child.out_of_memory" });
+    await watched.close();
+  });
+
   test("gets the bytes of a file that it may not read", async () => {
     const path = join(folder, "input");
     await writeFile(path, Buffer.alloc(3_000_000, 1));

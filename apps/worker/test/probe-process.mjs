@@ -23,6 +23,11 @@ const attempts = {
   run: () => execFileSync("/bin/true").length,
   /** Untouched, so that it is in no resident memory: looking from outside would not see it. */
   memory: ({ bytes }) => Buffer.alloc(bytes).length,
+  /** Touched, and then nothing is done any more that could fail. */
+  fill: ({ bytes }) => {
+    const filled = Buffer.alloc(bytes, 1);
+    return new Promise(() => setInterval(() => filled.length, 1_000));
+  },
   hang: () => new Promise(() => undefined),
 };
 

@@ -30,7 +30,7 @@ export interface ChildPoolOptions {
   readonly args?: readonly string[];
   /** V8 heap limit of a child, MiB. */
   readonly heapMegabytesMax?: number;
-  /** A child whose resident memory exceeds this is killed, and its request fails with `child.out_of_memory`. Linux only; elsewhere the heap limit stands alone. */
+  /** A child whose resident memory exceeds this at work is killed, and its request fails with `child.out_of_memory`. Linux only; elsewhere the heap limit stands alone. */
   readonly memoryBytesMax?: number;
   /** Takes files, processes, the network and memory beyond the limit from the children. */
   readonly confinement?: Confinement;
@@ -247,9 +247,11 @@ export class ChildPool {
     child.process.kill("SIGKILL");
   }
 
+  /** Of those at work: what does nothing does not grow, and to look costs as much as a small document does. */
   async #checkMemory(): Promise<void> {
     const bytesMax = this.#options.memoryBytesMax as number;
     for (const child of this.#children) {
+      if (child.inFlight.size === 0) continue;
       const bytes = await residentBytes(child.process.pid);
       if (bytes > bytesMax) {
         const mebibytes = Math.round(bytesMax / 1_048_576);
