@@ -5,7 +5,7 @@ import type { Logger } from "@millrace/runtime";
 import { collectGarbage } from "./collect-garbage.ts";
 import { type ProcessDeps, processDocument, type Stage } from "./process-document.ts";
 
-export interface HandlerDeps extends Omit<ProcessDeps, "onFailedStage"> {
+export interface HandlerDeps extends Omit<ProcessDeps, "claimSpace" | "onFailedStage"> {
   readonly producer: Producer;
   readonly logger: Logger;
   readonly spaces: EmbeddingSpaces;
@@ -21,6 +21,7 @@ const crashCodes: ReadonlySet<string> = new Set(["parse.crashed", "embed.crashed
 export async function handleDocumentJob(ref: JobData<"documents">, signal: AbortSignal, deps: HandlerDeps): Promise<void> {
   let entered: Stage = "parse";
   let failed: Stage | undefined;
+  let mayHaveLeftRows = true;
   const startedAt = performance.now();
   const log = deps.logger.child({ project: ref.project, documentId: ref.documentId, generation: ref.generation });
   const onStage = (stage: Stage): void => {
@@ -31,8 +32,9 @@ export async function handleDocumentJob(ref: JobData<"documents">, signal: Abort
     failed ??= stage;
   };
   try {
-    await claimSpace(ref.project, deps);
-    const outcome = await processDocument(ref, { ...deps, onStage, onFailedStage }, signal);
+    const claim = (project: ProjectName): Promise<void> => claimSpace(project, deps);
+    const { leftRows, ...outcome } = await processDocument(ref, { ...deps, claimSpace: claim, onStage, onFailedStage }, signal);
+    mayHaveLeftRows = leftRows;
     log.info({ ...outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
   } catch (cause) {
     if (signal.aborted) {
@@ -47,7 +49,7 @@ export async function handleDocumentJob(ref: JobData<"documents">, signal: Abort
     if (retryInMs !== undefined) throw new RetryLater(retryInMs, `${error.code}: ${error.message}`);
     throw error;
   } finally {
-    if ((await deps.ledger.garbage(ref.project, 1).catch(() => [])).length > 0)
+    if (mayHaveLeftRows && (await deps.ledger.garbage(ref.project, 1).catch(() => [])).length > 0)
       await deps.producer.addCollection(ref.project).catch(() => undefined);
   }
 }

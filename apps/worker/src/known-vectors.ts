@@ -26,7 +26,10 @@ export async function openKnownVectors(
     if (entry.liveGeneration !== undefined && entry.liveFingerprint === entry.fingerprint && entry.liveChunks <= limits.reusedChunksMax) {
       await read(chunkIdsOf(project, ref.documentId, entry.liveGeneration, entry.liveChunks), signal);
     }
-    const twin = entry.liveContentHash === entry.contentHash ? undefined : await ledger.twin(project, entry.contentHash, entry.fingerprint);
+    const twin =
+      entry.twinId === undefined || entry.liveContentHash === entry.contentHash
+        ? undefined
+        : await ledger.twinOf(project, entry.twinId, entry.contentHash);
     if (twin !== undefined && twin.chunks <= limits.reusedChunksMax) {
       await read(chunkIdsOf(project, twin.documentId, twin.generation, twin.chunks), signal);
     }

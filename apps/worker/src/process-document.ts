@@ -14,6 +14,7 @@ import {
   type MediaType,
   type Metadata,
   type ParsedDocument,
+  type ProjectName,
   type VectorStore,
 } from "@millrace/core";
 import type { DocumentEntry, GenerationRef, Ledger } from "@millrace/ledger";
@@ -35,6 +36,8 @@ export interface ProcessDeps {
   readonly embedder: ChunkingEmbedder;
   readonly store: VectorStore;
   readonly chunking: ChunkingOptions;
+  /** Rejects where the project's vectors are not to be made by this worker. */
+  readonly claimSpace: (project: ProjectName) => Promise<void>;
   /** Told what is about to be done: names the stage of a failure. */
   readonly onStage: (stage: Stage) => void;
   /** Told what failed, before the error is thrown. */
@@ -52,6 +55,8 @@ export interface ProcessOutcome {
   /** Chunks of the version, and how many of them had to be embedded: the vectors of the others were known. */
   readonly chunks: number;
   readonly embedded: number;
+  /** Whether rows of an earlier or a given up version may be left for collection. */
+  readonly leftRows: boolean;
 }
 
 /** Batches of one document that are worked on at the same time: while one is written, the next is embedded. */
@@ -61,12 +66,16 @@ const batchesInFlightMax = 2;
  * @throws DocumentError when the document itself cannot be processed; DependencyError (retryable) when something it needs is away for long
  */
 export async function processDocument(ref: GenerationRef, deps: ProcessDeps, signal: AbortSignal): Promise<ProcessOutcome> {
-  const { ledger, store, onStage } = deps;
+  const { ledger, store, claimSpace, onStage } = deps;
   const stages = new Stages(deps);
-  const counts = { chunks: 0, embedded: 0 };
+  const counts = { chunks: 0, embedded: 0, leftRows: true };
+  // Asked for together, so that it is one packet to Redis and one back.
+  const claimed = claimSpace(ref.project);
+  claimed.catch(() => undefined); // thrown where it is awaited, unless the job ends before
   const begin = () => Promise.all([ledger.begin(ref, randomUUID()), ledger.get(ref.project, ref.documentId)]);
   const [begun, entry] = await stages.run("parse", () => persist(begin, signal));
   if (begun !== "begun") return { outcome: begun, ...counts };
+  await claimed;
   if (entry?.mediaType === undefined)
     throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });
 
@@ -76,9 +85,12 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   if (written.superseded) return { outcome: "superseded", ...counts };
 
   const verified = await stages.run("verify", async () => {
-    if (!(await persist(() => ledger.advance(ref, "writing", { chunks: counts.chunks, done: counts.chunks }), signal))) return false;
     const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, counts.chunks);
-    const existing = await persist(() => store.existing(ref.project, expected, signal), signal);
+    const [wanted, existing] = await Promise.all([
+      persist(() => ledger.advance(ref, "writing", { chunks: counts.chunks, done: counts.chunks }), signal),
+      persist(() => store.existing(ref.project, expected, signal), signal),
+    ]);
+    if (!wanted) return false;
     if (existing.size === expected.length) return true;
     throw new DependencyError(
       "store.rows_missing",
@@ -91,7 +103,7 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   const version = { chunks: counts.chunks, tokens: written.tokens, title, metadata, timings: stages.milliseconds };
   const live = await stages.run("switch", () => persist(() => ledger.switchLive(ref, version), signal));
   onStage("done");
-  return { outcome: live ? "live" : "superseded", ...counts };
+  return { ...counts, outcome: live ? "live" : "superseded", leftRows: !live || entry.liveGeneration !== undefined };
 }
 
 interface WrittenDocument {

@@ -35,6 +35,8 @@ export interface DocumentEntry {
   /** Chunks of the pending version as far as known, and how many of them are written. */
   readonly pendingChunks: number;
   readonly pendingDone: number;
+  /** A document that was live with the same bytes and fingerprint when the run of the pending version began. */
+  readonly twinId: string | undefined;
   /** Asked to be processed from scratch: no vector of an earlier version is used again. */
   readonly fresh: boolean;
   readonly liveChunks: number;
@@ -78,6 +80,7 @@ export function documentEntryFrom(documentId: string, fields: Readonly<Record<st
     liveGeneration: fields["liveGeneration"] || undefined,
     pendingChunks: Number(fields["pendingChunks"] ?? 0),
     pendingDone: Number(fields["pendingDone"] ?? 0),
+    twinId: fields["twin"] || undefined,
     fresh: fields["fresh"] === "1",
     liveChunks: Number(fields["liveChunks"] ?? 0),
     liveTokens: Number(fields["liveTokens"] ?? 0),

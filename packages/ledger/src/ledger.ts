@@ -332,7 +332,12 @@ export class Ledger {
   /** A live document with this content and fingerprint, if there is one. */
   async twin(project: ProjectName, contentHash: string, fingerprint: string): Promise<LiveTwin | undefined> {
     const documentId = await this.#call((redis) => redis.hget(projectKey(project, "contents"), `${contentHash}:${fingerprint}`));
-    const entry = documentId === null ? undefined : await this.get(project, documentId);
+    return documentId === null ? undefined : this.twinOf(project, documentId, contentHash);
+  }
+
+  /** What is live of a document that was found to be a twin, unless it has changed since. */
+  async twinOf(project: ProjectName, twinId: string, contentHash: string): Promise<LiveTwin | undefined> {
+    const entry = await this.get(project, twinId);
     if (entry?.liveGeneration === undefined || entry.liveContentHash !== contentHash) return undefined;
     return { documentId: entry.documentId, generation: entry.liveGeneration, chunks: entry.liveChunks };
   }

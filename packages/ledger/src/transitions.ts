@@ -52,7 +52,7 @@ end
 -- A pending generation is opened and closed here and nowhere else, so that the counters of the load cannot drift.
 local function openPending(generation)
   redis.call('HSET', doc, 'pendingGeneration', generation, 'pendingChunks', '0', 'pendingDone', '0', 'attempts', '0', 'failures', '0', 'pendingBytes', get('bytes'), 'plannedAt', now)
-  redis.call('HDEL', doc, 'run', 'stage', 'deaths', 'deathPoint', 'crashes', 'crashPoint')
+  redis.call('HDEL', doc, 'run', 'stage', 'twin', 'deaths', 'deathPoint', 'crashes', 'crashPoint')
   redis.call('HINCRBY', KEYS[8], 'documents', 1)
   redis.call('HINCRBY', KEYS[8], 'bytes', get('pendingBytes'))
   countOpen(get('ingestId'), 1)
@@ -62,7 +62,7 @@ local function closePending()
   redis.call('HINCRBY', KEYS[8], 'bytes', 0 - tonumber(get('pendingBytes')))
   countOpen(get('ingestId'), -1)
   redis.call('HSET', doc, 'pendingGeneration', '', 'pendingChunks', '0', 'pendingDone', '0')
-  redis.call('HDEL', doc, 'run', 'stage', 'deaths', 'deathPoint', 'crashes', 'crashPoint', 'retryAt')
+  redis.call('HDEL', doc, 'run', 'stage', 'twin', 'deaths', 'deathPoint', 'crashes', 'crashPoint', 'retryAt')
 end
 -- Where a run is: work that dies twice at one point dies of itself, work that dies at ever other points only has bad luck.
 local function point() return get('stage') .. ':' .. get('pendingDone') end
@@ -193,7 +193,9 @@ if get('run') ~= '' then
     return 2
   end
 end
-redis.call('HSET', doc, 'run', ARGV[3], 'stage', 'parsing')
+-- Another live document of the same bytes, made in the same way: its vectors may be used.
+local twin = redis.call('HGET', KEYS[9], get('contentHash') .. ':' .. get('fingerprint')) or ''
+redis.call('HSET', doc, 'run', ARGV[3], 'stage', 'parsing', 'twin', twin)
 redis.call('HDEL', doc, 'retryAt')
 redis.call('HINCRBY', doc, 'attempts', 1)
 setState('parsing')

@@ -306,12 +306,21 @@ describe("Ledger", () => {
   });
 
   it("knows a live document by its content, and forgets it when it changes", async () => {
-    const { project, documentId, live } = setUp();
+    const { project, documentId, plan, live } = setUp();
     const generation = await live("c1");
     expect(await ledger.twin(project, "c1", "f1")).toEqual({ documentId, generation, chunks: 3 });
     expect(await ledger.twin(project, "c1", "other")).toBeUndefined();
+    const copy = {
+      project,
+      documentId: documentIdOf(project, "copy.md"),
+      generation: (await plan("c1", { source: "copy.md" })).generation,
+    };
+    await ledger.begin(copy, "run-1");
+    expect(await ledger.get(project, copy.documentId)).toMatchObject({ twinId: documentId });
     await live("c2");
     expect(await ledger.twin(project, "c1", "f1")).toBeUndefined();
+    await ledger.begin(copy, "run-2");
+    expect(await ledger.get(project, copy.documentId)).toMatchObject({ twinId: undefined });
     await ledger.remove(project, documentId);
     expect(await ledger.twin(project, "c2", "f1")).toBeUndefined();
   });
