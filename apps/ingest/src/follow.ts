@@ -5,7 +5,8 @@ import type { IngestRun, SettledState } from "./ingest-run.ts";
 
 /**
  * Follows what the workers do with the documents of a run. Events tell it at once; as one may be missed (the stream is bounded, Redis may
- * fail over), the ledger itself is asked every few seconds about all that are still open. So a lost event costs seconds, never the end.
+ * fail over), the ledger is asked every few seconds how many are still open, and about each of them where it counts fewer, or none has moved. So a lost
+ * event costs seconds, never the end, and a run of many documents does not read all of them again and again.
  */
 export interface FollowDeps {
   /** On a connection of its own: reading events blocks it. */
@@ -39,7 +40,8 @@ export async function follow(run: IngestRun, project: ProjectName, deps: FollowD
       for (const event of events) apply(run, event);
       lastEventId = events.at(-1)?.eventId ?? lastEventId;
       if (performance.now() - reconciledAt >= reconcileMs) {
-        await reconcile(run, project, deps.ledger);
+        const isStill = performance.now() - run.movedAt >= reconcileMs;
+        if (isStill || (await deps.ledger.openCount(project, run.ingestId)) < run.openCount) await reconcile(run, project, deps.ledger);
         reconciledAt = performance.now();
       }
       answeredAt = performance.now();

@@ -2,7 +2,7 @@ import { mkdtemp, rm, truncate, unlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { contentHashOf, documentIdOf, parseProjectName } from "@millrace/core";
-import { type GenerationRef, Ledger } from "@millrace/ledger";
+import { type GenerationRef, Ledger, type LedgerEvent } from "@millrace/ledger";
 import { Producer } from "@millrace/queue";
 import { connectRedis, FileBlobStore } from "@millrace/runtime";
 import { startRedis, type TestRedis } from "@millrace/testing";
@@ -75,6 +75,10 @@ async function outcomes(paths: readonly string[], changed: Partial<ProduceReques
 /** What a worker does, as far as the ledger can tell. */
 async function goLive(source: string): Promise<void> {
   expect(await ledger.switchLive(await pendingRef(source), version)).toBe(true);
+}
+
+async function callsOf(command: string): Promise<number> {
+  return Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(await redis.info("commandstats"))?.[1] ?? 0);
 }
 
 async function pendingRef(source: string): Promise<GenerationRef> {
@@ -256,6 +260,37 @@ test("a lost event costs seconds, not the end", async () => {
   await redis.del(`millrace:{${project}}:ingest:run`);
   await followed();
   expect(run.finished).toMatchObject([{ source: "a.md", state: "live", chunks: 2 }]);
+});
+
+test("documents that move are not read again and again, and a lost event among them is found", async () => {
+  for (const name of ["lost", "slow"]) await writeFile(join(folder, `${name}.md`), name);
+  /** Never hears of the end of one. */
+  class Deaf extends Ledger {
+    override async readEvents(...asked: Parameters<Ledger["readEvents"]>): Promise<LedgerEvent[]> {
+      return (await super.readEvents(...asked)).filter(({ source, state }) => source !== "lost.md" || state !== "live");
+    }
+  }
+  let tick = (): void => undefined;
+  const { run, followed } = newRun(() => tick());
+  for (const planned of await produceAll([folder])) run.plan(planned);
+  run.endPlanning();
+  const [lost, slow] = [await pendingRef("lost.md"), await pendingRef("slow.md")];
+  await redis.config("RESETSTAT");
+  const startedAt = performance.now();
+  let reads: number | undefined;
+  const move = async (): Promise<void> => {
+    await ledger.advance(slow, "embedding");
+    // The ledger has been asked once by then.
+    if (reads === undefined && performance.now() - startedAt > 6_000) {
+      reads = await callsOf("hgetall");
+      await ledger.switchLive(lost, version);
+    }
+    if (run.openCount === 1) await ledger.switchLive(slow, version);
+  };
+  tick = () => void move();
+  await followed(new Deaf(eventsRedis));
+  expect(reads).toBe(0);
+  expect(run.finished.map(({ source, state }) => `${source} ${state}`)).toEqual(["lost.md live", "slow.md live"]);
 });
 
 test("a Redis that goes away for a moment is waited for", async () => {
