@@ -43,6 +43,7 @@ export async function openKnownVectors(
           findSignal,
         );
       }
+      if (byTexts.size === 0) return chunks.map(() => undefined);
       return chunks.map(({ headings, text }) => byTexts.get(textsOf({ title, headings, text })));
     },
   };

@@ -21,5 +21,5 @@ asyncHooks.AsyncLocalStorage = NoScope as unknown as typeof AsyncLocalStorage;
 const sdk = createRequire(import.meta.url)("@zilliz/milvus2-sdk-node") as typeof import("@zilliz/milvus2-sdk-node");
 asyncHooks.AsyncLocalStorage = AsyncLocalStorage;
 
-export const { ConsistencyLevelEnum, DataType, FunctionType, LoadState, MilvusClient } = sdk;
+export const { ConsistencyLevelEnum, DataType, FunctionType, LoadState, MilvusClient, promisify } = sdk;
 export type MilvusClient = InstanceType<typeof sdk.MilvusClient>;

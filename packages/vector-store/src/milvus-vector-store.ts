@@ -17,13 +17,14 @@ import {
   type VectorStore,
 } from "@millrace/core";
 import { type BatchCounts, Batcher } from "@millrace/runtime";
-import type { MilvusClient, RowData } from "@zilliz/milvus2-sdk-node";
+import type { MilvusClient, MutationResult } from "@zilliz/milvus2-sdk-node";
 import type { Redis } from "ioredis";
+import { columnsOf } from "./columns.ts";
 import { keyRangeExpression, keysExpression, searchExpression } from "./filter-expression.ts";
 import { defaultIndexSettings, type IndexSettings, readIndexSettings, searchParametersOf, writeIndexSettings } from "./index-settings.ts";
 import { LiteFlush } from "./lite-flush.ts";
 import { call, connectMilvus, deadlines, type MilvusAddress, milvusCodeOf, milvusCodes } from "./milvus-client.ts";
-import { ConsistencyLevelEnum } from "./milvus-sdk.ts";
+import { ConsistencyLevelEnum, promisify } from "./milvus-sdk.ts";
 import { Pulse } from "./pulse.ts";
 import { raceAbort } from "./race-abort.ts";
 import { outputFields, type Row, rowBytes, toChunk, toHit, toRow } from "./row.ts";
@@ -184,11 +185,15 @@ export class MilvusVectorStore implements VectorStore {
 
   async #write(asked: readonly RowBatch[]): Promise<undefined[]> {
     const { client, lane, liteFlush } = await this.#connected();
-    const data = asked.flatMap(({ rows }) => rows) as unknown as RowData[];
+    const rows = asked.flatMap((batch) => batch.rows);
     const write = async (): Promise<void> => {
-      await this.#call("upsert", deadlines.writeMs, async (timeout) =>
-        client.upsert({ collection_name: this.#names.collection, data, timeout, ...unlogged }),
-      );
+      const request = {
+        collection_name: this.#names.collection,
+        num_rows: rows.length,
+        fields_data: columnsOf(rows, this.#options.space.dimension),
+        ...unlogged,
+      };
+      await this.#call<MutationResult>("upsert", deadlines.writeMs, (timeout) => promisify(client.channelPool, "Upsert", request, timeout));
       await liteFlush?.wrote(asked.reduce((sum, { bytes }) => sum + bytes, 0));
     };
     // Of several callers, who each give up by their own signal.

@@ -31,7 +31,7 @@ export interface Row {
   readonly tokens: number;
   readonly metadata: GroupedMetadata;
   readonly terms: string;
-  readonly dense: number[];
+  readonly dense: Float32Array;
 }
 
 /** The fields that a search gives back. */
@@ -75,7 +75,7 @@ export function toRow(record: ChunkRecord, dimension: number): Row {
     tokens: chunk.tokens,
     metadata: groupMetadata(chunk.metadata),
     terms: indexedTerms(chunk),
-    dense: Array.from(checkVector(record.vector, dimension)),
+    dense: checkVector(record.vector, dimension),
   };
 }
 
