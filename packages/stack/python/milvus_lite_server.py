@@ -1,13 +1,19 @@
-"""The command `milvus-lite`, in a Python set for short requests beside long ones, and with one count of words for all rows."""
+"""The command `milvus-lite`, in a Python set for short requests beside long ones, with one count of words for all rows, and with cheaper writes."""
 
 import copy
+import functools
 import gc
+import itertools
 import sys
 import threading
 
+import pyarrow
+import pyarrow.parquet
+from milvus_lite.analyzer import protocol
 from milvus_lite.cmdline import main
 from milvus_lite.engine.collection import Collection
 from milvus_lite.index.sparse_inverted import SparseInvertedIndex
+from milvus_lite.storage.memtable import MemTable
 
 
 class DocumentFrequencies:
@@ -50,6 +56,22 @@ def count_words_of_all_segments():
     Collection._search_sparse, SparseInvertedIndex.search = search_all, search_one
 
 
+def write_cheaply():
+    """Three things that Milvus Lite does for every row it is given, and that took a quarter of its processor time in an ingest. What it stores stays the same."""
+
+    def take_rows(self, rows):
+        # Lite makes a Python object of every number of every row, and Arrow of it again.
+        starts = list(itertools.accumulate((batch.num_rows for batch in self._insert_batches), initial=0))
+        table = pyarrow.Table.from_batches(self._insert_batches).select(self._data_schema.names)
+        return table.take(pyarrow.array([starts[batch] + row for batch, row in rows], pyarrow.int64()))
+
+    MemTable._build_data_table = take_rows
+    # Parquet looks for values that come again, which the numbers of vectors do not: files get larger by it.
+    pyarrow.parquet.write_table = functools.partial(pyarrow.parquet.write_table, use_dictionary=False)
+    # A word's hash is computed letter by letter, and words come again.
+    protocol.term_to_id = functools.lru_cache(maxsize=50_000)(protocol.term_to_id)
+
+
 def take_short_turns():
     """Python's search for cycles of garbage by default goes through everything in memory each time that grew by a quarter, 70 ms and more in which nothing else
     runs: it becomes rare, and what is loaded at the start is left out of it for good. And of two threads that want to run, one waits 0.5 ms for its turn instead of
@@ -61,6 +83,7 @@ def take_short_turns():
 
 if __name__ == "__main__":
     count_words_of_all_segments()
+    write_cheaply()
     take_short_turns()
     sys.argv[0] = "milvus-lite"
     sys.exit(main())

@@ -163,6 +163,38 @@ describe("MilvusVectorStore", () => {
     await selfSearch();
   });
 
+  it("keeps what was written last of each row, in every field, when it flushes", async () => {
+    const store = open("kept");
+    const written = records(40).map((record, index): ChunkRecord => {
+      const { chunk } = record;
+      const headings = [`Überschrift ${index}`, "二"];
+      const metadata = { [`key${index % 3}`]: [`value ${index}`], shared: index };
+      return {
+        ...record,
+        title: `t${index}`,
+        metadata,
+        chunk: { ...chunk, span: { start: index, end: index + 9 }, page: index, headings },
+      };
+    });
+    for (const from of [0, 10, 20, 30]) await store.upsert(written.slice(from, from + 10), signal);
+    const again = written.slice(5, 25).map((record) => ({ ...record, chunk: { ...record.chunk, text: `again ${record.title}` } }));
+    await store.upsert(again, signal);
+    await store.delete(project, idsOf(written.slice(15, 18)), signal);
+    const all = async () => {
+      const rows = [await store.read(project, idsOf(written), signal), await store.vectors(project, idsOf(written), signal)] as const;
+      expect(rows.map(({ length }) => length)).toEqual([37, 37]);
+      return rows;
+    };
+    const inMemory = await all();
+    const client = new MilvusClient({ address: milvus.address, logLevel: "error", telemetry: { enabled: false } });
+    await client.flushSync({ collection_names: ["chunks_kept"] });
+    await client.closeConnection();
+    expect(await all()).toEqual(inMemory);
+    expect(inMemory[0].filter(({ text }) => text.startsWith("again")).map(({ ordinal }) => ordinal)).toEqual(
+      [...Array(20).keys()].map((index) => index + 5).filter((ordinal) => ordinal < 15 || ordinal > 17),
+    );
+  });
+
   it("takes away the index by cosine that earlier versions made on Milvus Lite, whose scores would be others", async () => {
     const rows = records(50);
     const older = open("indexed");
