@@ -14,7 +14,6 @@ import os
 import shutil
 import signal
 import sys
-import warnings
 from pathlib import Path
 
 from model.graph import build_graph
@@ -85,17 +84,16 @@ def read_config(weights_folder: Path) -> dict:
 def write_graphs(weights: dict, config: dict, paths: dict[str, Path], padded: bool) -> None:
     kind = "exchange" if padded else "serving"
     step(f"building the {kind} graph, fp32")
-    save(build_graph(weights, config, padded=padded, exact=True), paths["fp32"])
+    save(build_graph(weights, config, padded=padded), paths["fp32"])
     check("fp32", paths["fp32"])
     step(f"building the {kind} graph, int8")
-    graph = build_graph(weights, config, padded=padded, exact=False)
     try:
-        write_int8(graph, paths["int8"], reduce_range=False)
+        save(build_graph(weights, config, padded=padded, weight_bits=8), paths["int8"])
         check("int8", paths["int8"])
     except ModelError:
         # x86 processors without VNNI add pairs of products in 16 bits, which overflows now and then; weights of 7 bits cannot.
         step("quantising again with 7-bit weights")
-        write_int8(graph, paths["int8"], reduce_range=True)
+        save(build_graph(weights, config, padded=padded, weight_bits=7), paths["int8"])
         check("int8", paths["int8"])
 
 
@@ -104,31 +102,6 @@ def save(model, path: Path) -> None:
 
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
-
-
-def write_int8(model, path: Path, reduce_range: bool) -> None:
-    """Weights of every matrix product as signed bytes with a scale per output channel; activations are quantised while running."""
-    import logging
-
-    import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    logging.getLogger().setLevel(logging.ERROR)  # it recommends a pre-processing step that this graph does not need
-    source = path.with_suffix(".source")
-    save(model, source)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        quantize_dynamic(
-            str(source),
-            str(path),
-            op_types_to_quantize=["MatMul"],
-            weight_type=QuantType.QInt8,
-            per_channel=True,
-            reduce_range=reduce_range,
-            # The types behind fused operators cannot be inferred.
-            extra_options={"DefaultTensorType": onnx.TensorProto.FLOAT},
-        )
-    source.unlink()
 
 
 def check(dtype: str, path: Path) -> None:
