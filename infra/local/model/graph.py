@@ -32,8 +32,8 @@ IR_VERSION = 11
 
 def build_graph(weights: dict[str, np.ndarray], config: dict, *, padded: bool, weight_bits: int | None = None) -> onnx.ModelProto:
     """
-    `padded` makes the exchange graph. `weight_bits`, 8 or 7, makes an int8 graph: weights of every matrix product as signed bytes with a scale per output channel,
-    activations quantised while running, word embeddings as signed bytes with a scale per word, GELU approximated.
+    `padded` makes the exchange graph. `weight_bits`, 8 or 7, makes an int8 graph: weights of every matrix product as signed bytes, a scale per output channel;
+    activations quantised while running; word embeddings as signed bytes, a scale per word; GELU approximated.
     """
     hidden_size = config["hidden_size"]
     graph = _Graph(weights, weight_bits)
