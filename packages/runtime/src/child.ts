@@ -26,11 +26,11 @@ export interface ChildReply {
 }
 
 /**
- * Whether an error says that memory could not be had: the limit acts inside the allocation, and V8 reports it there. Known by its message alone, since
- * libraries wrap the RangeError in errors of their own.
+ * Whether an error says that memory could not be had: the limit acts inside the allocation, and V8 or a WebAssembly library reports it there. Known by
+ * its message alone, since libraries wrap the RangeError in errors of their own.
  */
 export function isOutOfMemory(error: unknown): error is Error {
-  return error instanceof Error && /array buffer allocation failed/i.test(error.message);
+  return error instanceof Error && /array buffer allocation failed|failed to grow the heap|cannot enlarge memory/i.test(error.message);
 }
 
 /**

@@ -1,12 +1,11 @@
 import { DocumentError, errorMessage, limits } from "@millrace/core";
 import { isOutOfMemory } from "@millrace/runtime/child";
 import { DocumentBuilder } from "./document-builder.ts";
+import type { OpenPdf } from "./open-pdf.ts";
 import type { ParsedPart } from "./parser.ts";
+import { openWithPdfJs } from "./pdf-js.ts";
+import { openWithPdfium } from "./pdfium.ts";
 
-/** Classes of a browser that pdf.js looks for when it is loaded, and would else load a native canvas for. Only drawing uses them. */
-const drawing = ["DOMMatrix", "ImageData", "Path2D"];
-/** Taken before pdf.js is loaded, which replaces it in the whole process by a loop for old engines. */
-const { push } = Array.prototype;
 /** A part takes at least this many times as long as getting to its first page did. */
 const amortisation = 4;
 
@@ -14,33 +13,36 @@ const amortisation = 4;
  * PDF page by page, so that page numbers survive into the hits and only one page's items are in memory at a time. A PDF
  * without a text layer (a scan) gives no blocks; the caller makes the state `empty` of that.
  *
- * A part begins by opening the file again and finding its first page, which takes longer the further behind that page is. So a part goes on beyond
- * its usual number of pages until that has been a small share of its time, and nothing has to be kept between parts. A flat list of pages
- * still costs more per page the longer it is, inside pdf.js. Where a part ends changes no chunk, since none crosses a page.
+ * PDFium reads it, in a quarter of pdf.js' time. What PDFium refuses, pdf.js is asked for: it makes something of files that end too soon, and says what is wrong
+ * with the others.
  */
 export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<ParsedPart> {
   if (!Buffer.from(bytes.subarray(0, 1_024)).includes("%PDF-")) {
     throw new DocumentError("parse.damaged", "Not a PDF: its first KiB has no %PDF- mark");
   }
-  for (const name of drawing) if (!(name in globalThis)) Object.assign(globalThis, { [name]: class {} });
-  // Loaded here, not at the top: it is the heaviest of the parsers, and most processes never meet a PDF.
-  const { PDFParse } = await import("pdf-parse");
-  const startedAt = performance.now();
-  // No scripts from fonts, no fetching of maps or fonts: the bytes are all there is.
-  const pdf = new PDFParse({
-    data: bytes,
-    isEvalSupported: false,
-    useSystemFonts: false,
-    useWorkerFetch: false,
-    stopAtErrors: false,
-    verbosity: 0,
-  });
   try {
-    const info = await pdf.getInfo();
-    // All of it is loaded by now, and puts every glyph on a list: with the built-in function it takes an eighth less time.
-    Object.assign(Array.prototype, { push });
-    if (info.total > limits.documentPagesMax) {
-      throw new DocumentError("parse.too_many_pages", `${info.total} pages, more than the limit of ${limits.documentPagesMax}`, {
+    return await readPart(() => openWithPdfium(bytes), fromPage);
+  } catch (error) {
+    if (error instanceof DocumentError || isOutOfMemory(error)) throw error;
+  }
+  try {
+    return await readPart(() => openWithPdfJs(bytes), fromPage);
+  } catch (error) {
+    throw typedError(error);
+  }
+}
+
+/**
+ * A part begins by opening the file again and finding its first page, which may take longer the further behind that page is. So a part goes on beyond
+ * its usual number of pages until that has been a small share of its time, and nothing has to be kept between parts. Where a part ends changes no
+ * chunk, since none crosses a page.
+ */
+async function readPart(open: () => Promise<OpenPdf>, fromPage: number): Promise<ParsedPart> {
+  const startedAt = performance.now();
+  const pdf = await open();
+  try {
+    if (pdf.pages > limits.documentPagesMax) {
+      throw new DocumentError("parse.too_many_pages", `${pdf.pages} pages, more than the limit of ${limits.documentPagesMax}`, {
         hint: "Split the document.",
       });
     }
@@ -50,23 +52,16 @@ export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<Par
       (pages >= limits.parsePagesPerPart && performance.now() - openedAt >= amortisation * (openedAt - startedAt));
     let openedAt = Number.POSITIVE_INFINITY;
     let page = fromPage;
-    for (; page <= info.total && !enough(page - fromPage); page++) {
+    for (; page <= pdf.pages && !enough(page - fromPage); page++) {
       builder.beginPage();
-      const { pages } = await pdf.getText({ partial: [page], pageJoiner: "" });
-      for (const paragraph of paragraphsOf(pages[0]?.text ?? "")) builder.add("paragraph", paragraph);
+      for (const paragraph of paragraphsOf(await pdf.text(page))) builder.add("paragraph", paragraph);
       openedAt = Math.min(openedAt, performance.now());
     }
-    const facts = (info.info ?? {}) as Record<string, unknown>;
-    const { Title: title, Author: author, CreationDate: created } = facts;
-    const document = builder.build({
-      title: typeof title === "string" ? title : undefined,
-      metadata: { pages: info.total, ...(author ? { author } : {}), ...(created ? { created } : {}) },
-    });
-    return { document: { ...document, firstPage: fromPage }, ...(page <= info.total ? { nextPage: page } : {}) };
-  } catch (error) {
-    throw typedError(error);
+    const { title, author, created, pages } = pdf;
+    const document = builder.build({ title, metadata: { pages, ...(author ? { author } : {}), ...(created ? { created } : {}) } });
+    return { document: { ...document, firstPage: fromPage }, ...(page <= pages ? { nextPage: page } : {}) };
   } finally {
-    await pdf.destroy().catch(() => undefined); // a document that failed to open has nothing to give back
+    await pdf.close();
   }
 }
 
