@@ -16,6 +16,8 @@ export interface SweepDeps {
 }
 
 const sweepSeconds = 15;
+/** How often documents are looked at although there are as many jobs: one without a job may be hidden by a job that nothing waits for. */
+const lookSeconds = 60;
 /** Documents whose jobs one sweep looks for, per project; the next goes on from there. */
 const documentsPerSweep = 2_000;
 
@@ -52,8 +54,10 @@ export class Sweep {
     try {
       if (!(await this.#leased("sweep", sweepSeconds - 1))) return;
       const audit = auditSeconds > 0 && (await this.#leased("audit", auditSeconds));
+      const look = (await this.#leased("look", lookSeconds - 1)) || (await this.#lacksJobs());
       for (const project of await ledger.projects()) {
-        await this.#redrive(project);
+        if (look) await this.#redrive(project);
+        await this.#collect(project);
         if (audit && (await inOurSpace(project))) await this.#repair(project, (signal) => reconciler.audit(project, signal));
       }
       if (audit) {
@@ -69,12 +73,24 @@ export class Sweep {
     return (await this.#deps.redis.set(`millrace:lease:${task}`, String(process.pid), "EX", seconds, "NX")) === "OK";
   }
 
+  /** Whether there are fewer jobs than pending documents. Looking at each of them, and for its job, takes as long as processing a hundredth of them. */
+  async #lacksJobs(): Promise<boolean> {
+    const { ledger, producer } = this.#deps;
+    const { documents } = await ledger.load();
+    const { waiting, active, delayed } = await producer.counts("documents");
+    return waiting + active + delayed < documents;
+  }
+
   async #redrive(project: ProjectName): Promise<void> {
-    const { reconciler, ledger, producer, logger } = this.#deps;
+    const { reconciler, logger } = this.#deps;
     const { redriven, next } = await reconciler.redrive(project, { max: documentsPerSweep, from: this.#cursors.get(project) });
     if (next === undefined) this.#cursors.delete(project);
     else this.#cursors.set(project, next);
     if (redriven > 0) logger.warn({ project, redriven }, "sweep.redriven");
+  }
+
+  async #collect(project: ProjectName): Promise<void> {
+    const { ledger, producer } = this.#deps;
     if ((await ledger.garbage(project, 1)).length > 0) await producer.addCollection(project);
   }
 
