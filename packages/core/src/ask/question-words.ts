@@ -236,26 +236,35 @@ const numberWords =
     " ",
   );
 
-/** A word or its stem -> what it is counted as. */
-export const canonical: ReadonlyMap<string, string> = new Map([
-  ...groups.flatMap((group) => {
-    const words = group.split(" ");
-    return words.map((word) => [stem(word), words[0] ?? word] as const);
-  }),
-  ...groups.flatMap((group) => {
-    const words = group.split(" ");
-    return words.map((word) => [word, words[0] ?? word] as const);
-  }),
-  ...numberWords.flatMap((word, value) => (word === "one" ? [] : [[word, String(value)] as const])),
-  ...[
-    ["thirty", "30"] as const,
-    ["forty", "40"] as const,
-    ["fifty", "50"] as const,
-    ["sixty", "60"] as const,
-    ["ninety", "90"] as const,
-    ["hundred", "100"] as const,
-  ],
-]);
+let canonical: ReadonlyMap<string, string> | undefined;
+
+/** What a word, or its stem, is counted as. Their stems are found at the first question: most processes that load this have none. */
+export function canonicalOf(wordOrStem: string): string | undefined {
+  canonical ??= canonicalWords();
+  return canonical.get(wordOrStem);
+}
+
+function canonicalWords(): ReadonlyMap<string, string> {
+  return new Map([
+    ...groups.flatMap((group) => {
+      const words = group.split(" ");
+      return words.map((word) => [stem(word), words[0] ?? word] as const);
+    }),
+    ...groups.flatMap((group) => {
+      const words = group.split(" ");
+      return words.map((word) => [word, words[0] ?? word] as const);
+    }),
+    ...numberWords.flatMap((word, value) => (word === "one" ? [] : [[word, String(value)] as const])),
+    ...[
+      ["thirty", "30"] as const,
+      ["forty", "40"] as const,
+      ["fifty", "50"] as const,
+      ["sixty", "60"] as const,
+      ["ninety", "90"] as const,
+      ["hundred", "100"] as const,
+    ],
+  ]);
+}
 
 /** What is said around a question. Taken off its beginning again and again. */
 export const wrappers: readonly RegExp[] = [

@@ -2,7 +2,7 @@ import { stem } from "../stem.ts";
 import { seemsEnglish } from "./question-language.ts";
 import {
   auxiliaries,
-  canonical,
+  canonicalOf,
   determiners,
   exceptions,
   futureWords,
@@ -189,7 +189,7 @@ function tokensOf(text: string): string[] {
 }
 
 function wordOf(token: string): string {
-  const known = canonical.get(token) ?? canonical.get(stem(token));
+  const known = canonicalOf(token) ?? canonicalOf(stem(token));
   if (known !== undefined) return known;
   const american = token
     .replace(/is(e|ed|es|ing|ation|ations)$/, "iz$1")
