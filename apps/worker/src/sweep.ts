@@ -73,7 +73,7 @@ export class Sweep {
     return (await this.#deps.redis.set(`millrace:lease:${task}`, String(process.pid), "EX", seconds, "NX")) === "OK";
   }
 
-  /** Whether there are fewer jobs than pending documents. Looking at each of them, and for its job, takes as long as processing a hundredth of them. */
+  /** Whether there are fewer jobs than pending documents. To look at each, and for its job, an ingest of thousands would have all of them read four times a minute. */
   async #lacksJobs(): Promise<boolean> {
     const { ledger, producer } = this.#deps;
     const { documents } = await ledger.load();
