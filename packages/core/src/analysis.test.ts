@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { queryTermsOf, termsOf } from "./analysis.ts";
+import { joinedTermsOf, queryTermsOf, termsOf } from "./analysis.ts";
 import { stem } from "./stem.ts";
 
 const terms = (text: string): string[] => termsOf(text).map(({ term }) => term);
@@ -25,6 +25,19 @@ describe("termsOf", () => {
       { term: "日", start: 4, end: 5 },
       { term: "tokyo", start: 6, end: 11 },
     ]);
+  });
+
+  it("joins the same terms as it gives one by one, whatever the text", () => {
+    for (const text of ["", "東京都 日 Tokyo", "a \u0301 b", "½ ", "The Cafés' blades"])
+      expect(joinedTermsOf(text)).toBe(terms(text).join(" "));
+    const unit = fc.oneof(fc.integer({ min: 0, max: 0xffff }), fc.constantFrom(32, 97, 0x301, 0x6771));
+    fc.assert(
+      fc.property(fc.array(unit, { maxLength: 40 }), (units) => {
+        const text = String.fromCharCode(...units);
+        expect(joinedTermsOf(text)).toBe(terms(text).join(" "));
+      }),
+      { seed: 7, numRuns: 1_000 },
+    );
   });
 
   it("gives terms that stand alone and spans within the text, whatever the text", () => {

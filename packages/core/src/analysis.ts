@@ -29,6 +29,16 @@ export function termsOf(text: string): Term[] {
   return terms;
 }
 
+/** The terms of a text in order, with a space between them: what a row is indexed by, in a third of the time, as nobody asks where they stand. */
+export function joinedTermsOf(text: string): string {
+  let joined = "";
+  for (const word of text.match(words) ?? []) {
+    const terms = unspaced.test(word) ? [...mixedTerms(word, 0)].map(({ term }) => term) : normalise(word);
+    for (const term of terms) joined += joined === "" ? term : ` ${term}`;
+  }
+  return joined;
+}
+
 /**
  * The terms to search for: each once, in order. Words that nearly every text has are left out, since they cost a pass over nearly every row and tell nothing;
  * but not where there are no others ("to be or not to be").

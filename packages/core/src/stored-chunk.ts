@@ -1,4 +1,4 @@
-import { termsOf } from "./analysis.ts";
+import { joinedTermsOf } from "./analysis.ts";
 import { linesAbove } from "./chunk-header.ts";
 import type { ChunkRecord, Metadata, MetadataValue } from "./document.ts";
 import { dot } from "./dot.ts";
@@ -49,9 +49,9 @@ export function toStoredChunk(record: ChunkRecord): StoredChunk {
  * which every analyzer takes apart in the same way.
  */
 export function indexedTerms(chunk: Pick<StoredChunk, "title" | "headings" | "text">): string {
-  const terms = [...linesAbove(chunk), chunk.text].flatMap(termsOf).map(({ term }) => term);
-  const joined = terms.join(" ");
-  return utf8Bytes(joined) <= limits.chunkBytesMax ? joined : upTo(limits.chunkBytesMax, terms).join(" ");
+  const lines = [...linesAbove(chunk), chunk.text].map(joinedTermsOf);
+  const joined = lines.filter((line) => line !== "").join(" ");
+  return utf8Bytes(joined) <= limits.chunkBytesMax ? joined : upTo(limits.chunkBytesMax, joined.split(" ")).join(" ");
 }
 
 /** As many terms as take `bytesMax` bytes with a space after each. Only a chunk of 64 KiB in a script without spaces has more. */
