@@ -118,8 +118,9 @@ export class Consumer<Name extends QueueName> {
     if (this.#checking) return;
     this.#checking = true;
     try {
-      const { waiting } = await producer.counts(name);
-      if (waiting === 0 || this.#active > 0 || (await producer.isPaused(name))) this.#movedAt = performance.now();
+      // Redis need not be asked while something is worked on.
+      const hasNothingToTake = async () => (await producer.counts(name)).waiting === 0 || (await producer.isPaused(name));
+      if (this.#active > 0 || (await hasNothingToTake())) this.#movedAt = performance.now();
     } catch {
       // Redis is away: nobody can consume. The time counts from its return.
       this.#movedAt = performance.now();
