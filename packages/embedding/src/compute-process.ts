@@ -21,7 +21,7 @@ export interface ChunkReply {
 
 const [folder = "", dtype = "int8"] = process.argv.slice(2);
 const model = readModel(folder, dtype as ModelDtype);
-const tokenizer = await loadTokenizer(folder);
+const tokenizer = loadTokenizer(folder);
 /** Opened at the first text, so that a process which only chunks stays small. */
 let session: Promise<EmbeddingSession> | undefined;
 /** Requests to embed take turns: two at once would only both be late. A request to chunk, which brings new work, goes between two texts. */

@@ -7,7 +7,7 @@ import { loadTokenizer } from "../src/tokenizer.ts";
 const { model } = loadConfig();
 
 test("finds the ids that the library finds in the whole text", async () => {
-  const ours = await loadTokenizer(model.path);
+  const ours = loadTokenizer(model.path);
   env.allowRemoteModels = false;
   env.localModelPath = dirname(model.path);
   const library = await AutoTokenizer.from_pretrained(basename(model.path), { local_files_only: true });
