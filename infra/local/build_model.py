@@ -24,7 +24,7 @@ MODEL_ID = "all-MiniLM-L6-v2"
 TOKENS_MAX = 256
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "config.json", "special_tokens_map.json")
 SMALLEST_COSINE = {"fp32": 0.9999, "int8": 0.97}
-"""What the embedder runs."""
+"""What the embedder runs. The weights lie in a file beside the graph: it is mapped into memory, and all processes share it."""
 FILE_NAMES = {"fp32": "onnx/encoder.onnx", "int8": "onnx/encoder_int8.onnx"}
 """The same model with the inputs and outputs that other tools expect."""
 EXCHANGE_FILE_NAMES = {"fp32": "onnx/model.onnx", "int8": "onnx/model_int8.onnx"}
@@ -84,24 +84,34 @@ def read_config(weights_folder: Path) -> dict:
 def write_graphs(weights: dict, config: dict, paths: dict[str, Path], padded: bool) -> None:
     kind = "exchange" if padded else "serving"
     step(f"building the {kind} graph, fp32")
-    save(build_graph(weights, config, padded=padded), paths["fp32"])
+    save(build_graph(weights, config, padded=padded), paths["fp32"], apart=not padded)
     check("fp32", paths["fp32"])
     step(f"building the {kind} graph, int8")
     try:
-        save(build_graph(weights, config, padded=padded, weight_bits=8), paths["int8"])
+        save(build_graph(weights, config, padded=padded, weight_bits=8), paths["int8"], apart=not padded)
         check("int8", paths["int8"])
     except ModelError:
         # x86 processors without VNNI add pairs of products in 16 bits, which overflows now and then; weights of 7 bits cannot.
         step("quantising again with 7-bit weights")
-        save(build_graph(weights, config, padded=padded, weight_bits=7), paths["int8"])
+        save(build_graph(weights, config, padded=padded, weight_bits=7), paths["int8"], apart=not padded)
         check("int8", paths["int8"])
 
 
-def save(model, path: Path) -> None:
+def save(model, path: Path, apart: bool) -> None:
+    """`apart`: the weights go into a file of their own."""
     import onnx
 
     onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    weights = weights_beside(path)
+    # They would be added to a file that is there.
+    weights.unlink(missing_ok=True)
+    onnx.save(model, str(path), save_as_external_data=apart, location=weights.name)
+    if apart:
+        shutil.copymode(path, weights)
+
+
+def weights_beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.data")
 
 
 def check(dtype: str, path: Path) -> None:
@@ -120,16 +130,18 @@ def write_manifest(weights_folder: Path, config: dict, folder: Path) -> None:
         "tokensMax": TOKENS_MAX,
         "pooling": "mean",
         "normalize": True,
-        "files": {dtype: {"path": name, "sha256": sha256(folder / name)} for dtype, name in FILE_NAMES.items()},
+        "files": {dtype: {"path": name, "sha256": sha256(folder / name, weights_beside(folder / name))} for dtype, name in FILE_NAMES.items()},
     }
     (folder / "model.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def sha256(path: Path) -> str:
+def sha256(*paths: Path) -> str:
+    """Of one file after the other."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 
