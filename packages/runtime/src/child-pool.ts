@@ -30,6 +30,8 @@ export interface ChildPoolOptions {
   readonly args?: readonly string[];
   /** V8 heap limit of a child, MiB. */
   readonly heapMegabytesMax?: number;
+  /** What is new in a child's heap lies in either of two spaces of this size, MiB; V8 lets them grow to 16. */
+  readonly semiSpaceMegabytesMax?: number;
   /** A child whose resident memory exceeds this at work is killed, and its request fails with `child.out_of_memory`. Linux only; elsewhere the heap limit stands alone. */
   readonly memoryBytesMax?: number;
   /** Takes files, processes, the network and memory beyond the limit from the children. */
@@ -194,10 +196,11 @@ export class ChildPool {
 
   #spawn(): Child | undefined {
     if (this.#closed || this.#children.size >= this.#options.size) return undefined;
-    const { entry, args = [], heapMegabytesMax, confinement, memoryBytesMax, niceness = 0 } = this.#options;
+    const { entry, args = [], heapMegabytesMax, semiSpaceMegabytesMax, confinement, memoryBytesMax, niceness = 0 } = this.#options;
     // All cores are busy where a pool is: garbage collection in several threads would wait for them.
-    const heap = heapMegabytesMax === undefined ? [] : [`--max-old-space-size=${heapMegabytesMax}`];
-    const nodeArguments = ["--single-threaded-gc", ...lateCompilation, ...heap];
+    const nodeArguments = ["--single-threaded-gc", ...lateCompilation];
+    if (heapMegabytesMax !== undefined) nodeArguments.push(`--max-old-space-size=${heapMegabytesMax}`);
+    if (semiSpaceMegabytesMax !== undefined) nodeArguments.push(`--max-semi-space-size=${semiSpaceMegabytesMax}`);
     const command = confinement === undefined ? { execArgv: nodeArguments } : confinedCommand(nodeArguments, confinement, memoryBytesMax);
     const process_ = fork(fileURLToPath(entry), [...args], {
       // Typed arrays cross without being turned into JSON.
