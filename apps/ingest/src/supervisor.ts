@@ -13,7 +13,7 @@ export interface ServiceSpec {
   readonly entry: URL;
   readonly env: NodeJS.ProcessEnv;
   /** Options of Node itself. Default: none. */
-  readonly nodeArguments?: readonly string[];
+  readonly nodeArguments: readonly string[];
 }
 
 interface Service {
@@ -101,7 +101,7 @@ export class Supervisor {
     const child = fork(fileURLToPath(service.spec.entry), [], {
       env: service.spec.env,
       stdio: ["ignore", log, log, "ipc"],
-      execArgv: [...(service.spec.nodeArguments ?? [])],
+      execArgv: [...service.spec.nodeArguments],
       detached: true,
     });
     closeSync(log);
