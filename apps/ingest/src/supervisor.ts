@@ -12,7 +12,7 @@ export interface ServiceSpec {
   /** Compiled module that sends `{type: "ready"}` when it is up and ends on SIGTERM. */
   readonly entry: URL;
   readonly env: NodeJS.ProcessEnv;
-  /** Options of Node itself. Default: none. */
+  /** Options of Node itself. */
   readonly nodeArguments: readonly string[];
 }
 

@@ -70,7 +70,7 @@ interface Child {
 const memoryPollMs = 100;
 
 /**
- * Node 20 compiles what it has seen run for a short while, much of it in vain: with four times the patience the first some hundred documents of a parser take a
+ * Node 20 compiles what it has seen run for a short while, much of it in vain: with eight times the patience the first some hundred documents of a parser take a
  * third less processor time, and the later ones the same. Newer versions have no such flag, and no need of it.
  */
 const lateCompilation = process.versions.node.startsWith("20.") ? ["--interrupt-budget=528000"] : [];
