@@ -1,4 +1,4 @@
-import { processTree, pssBytes } from "./proc.mjs";
+import { commandOf, processTree, pssBytes, readProcess } from "./proc.mjs";
 
 /** What a process is, by its command line. */
 const roles = [
@@ -18,18 +18,26 @@ export function roleOf(command) {
 }
 
 const intervalMs = 250;
-const samplesPerMemory = 4;
+/** Every fourth time all processes of the machine are gone through for new ones, in between only those known are looked at. */
+const samplesPerTree = 4;
+/**
+ * For each process the kernel goes through all of its pages, which takes as long as many documents do: memory is looked at again after so many times what
+ * the last look took, so that it slows what is measured by a hundredth of a core at most.
+ */
+const restPerMemory = 100;
 
 /**
  * Memory and processor time of process trees, sampled while something runs. Peaks are of the sums at one instant, not sums of peaks. A process that
- * ends counts with what it was last seen to have used: at most a quarter of a second is lost.
- *
- * Memory is looked at once a second only: for each process the kernel goes through all of its pages, which takes as long as many documents do.
+ * ends counts with what it was last seen to have used: at most a quarter of a second is lost, or the whole of one that lived for less than a second.
  */
 export class Meter {
   #roots;
   #samples = 0;
+  /** When memory is looked at next, by `performance.now()`. */
+  #memoryAt = 0;
   #timer;
+  /** pids of the last look at all processes */
+  #pids = [];
   /** pid:start → { role, first, last } processor seconds */
   #cpu = new Map();
   #peak = { total: 0, store: 0, roles: {} };
@@ -54,21 +62,32 @@ export class Meter {
   }
 
   #sample(initial) {
-    const withMemory = this.#samples++ % samplesPerMemory === 0;
-    const bytes = {};
-    for (const { pid, startTicks, cpuSeconds, command } of processTree(this.#roots())) {
+    const anew = this.#samples++ % samplesPerTree === 0;
+    if (anew) this.#pids = processTree(this.#roots()).map(({ pid }) => pid);
+    const seen = [];
+    for (const { pid, startTicks, cpuSeconds } of this.#pids.flatMap((pid) => readProcess(pid) ?? [])) {
       const key = `${pid}:${startTicks}`;
       // What came after the start has spent all of its time within the measurement.
       const known = this.#cpu.get(key) ?? { first: initial ? cpuSeconds : 0 };
       // A forked process shows its parent's command line until it runs its own program, one that has ended none.
+      const command = anew || known.role === undefined ? commandOf(pid) : "";
       const role = command === "" && known.role !== undefined ? known.role : roleOf(command);
-      if (withMemory) bytes[role] = (bytes[role] ?? 0) + pssBytes(pid);
       this.#cpu.set(key, { ...known, role, last: cpuSeconds });
+      seen.push({ pid, role });
     }
+    if (performance.now() >= this.#memoryAt) this.#lookAtMemory(seen);
+  }
+
+  #lookAtMemory(processes) {
+    const startedAt = performance.now();
+    const bytes = {};
+    for (const { pid, role } of processes) bytes[role] = (bytes[role] ?? 0) + pssBytes(pid);
     const { "Milvus Lite": store = 0, ...ours } = bytes;
     const total = Object.values(ours).reduce((sum, each) => sum + each, 0);
     this.#peak.store = Math.max(this.#peak.store, store);
     for (const [role, each] of Object.entries(bytes)) this.#peak.roles[role] = Math.max(this.#peak.roles[role] ?? 0, each);
     this.#peak.total = Math.max(this.#peak.total, total);
+    const now = performance.now();
+    this.#memoryAt = now + restPerMemory * (now - startedAt);
   }
 }

@@ -23,13 +23,18 @@ export function parseStat(stat) {
 /** Undefined for a process that is gone. */
 export function readProcess(pid) {
   try {
-    return {
-      pid,
-      ...parseStat(readFileSync(`/proc/${pid}/stat`, "utf8")),
-      command: readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " "),
-    };
+    return { pid, ...parseStat(readFileSync(`/proc/${pid}/stat`, "utf8")) };
   } catch {
     return undefined;
+  }
+}
+
+/** The command line; empty for a process that is gone or is ending. */
+export function commandOf(pid) {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ");
+  } catch {
+    return "";
   }
 }
 
