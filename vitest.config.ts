@@ -36,6 +36,8 @@ export default defineConfig({
           name: "unit",
           sequence: { groupOrder: 0 },
           include: ["packages/*/src/**/*.test.ts", "apps/*/src/**/*.test.ts", "bench/test/arithmetic.test.mjs"],
+          // Against a hang only: one works through thousands of vectors, which takes seconds on a machine that is busy with other things.
+          testTimeout: 30_000,
         },
       },
       {
