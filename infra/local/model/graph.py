@@ -29,14 +29,19 @@ FUSED = "com.microsoft"
 OPSET = 23
 IR_VERSION = 11
 
+LARGEST_BYTE = 127
+"""x86 processors without VNNI add the products of two activations, up to 255, and two weights in 16 bits, which end at 32,767. With larger weights that overflows
+now and then, and vectors depend on the processor."""
+LARGEST_WEIGHT = 64
 
-def build_graph(weights: dict[str, np.ndarray], config: dict, *, padded: bool, weight_bits: int | None = None) -> onnx.ModelProto:
+
+def build_graph(weights: dict[str, np.ndarray], config: dict, *, padded: bool, int8: bool = False) -> onnx.ModelProto:
     """
-    `padded` makes the exchange graph. `weight_bits`, 8 or 7, makes an int8 graph: weights of every matrix product as signed bytes, a scale per output channel;
-    activations quantised while running; word embeddings as signed bytes, a scale per word; GELU approximated.
+    `padded` makes the exchange graph. In an int8 graph the weights of every matrix product are signed bytes with a scale per output channel, activations are
+    quantised while running, word embeddings are signed bytes with a scale per word, and GELU is approximated.
     """
     hidden_size = config["hidden_size"]
-    graph = _Graph(weights, weight_bits)
+    graph = _Graph(weights, int8)
     mask = graph.node("Cast", ["attention_mask"], "attention_mask_i32", to=TensorProto.INT32) if padded else ""
     hidden = _embeddings(graph, "token_type_ids" if padded else None)
     for layer in range(config["num_hidden_layers"]):
@@ -62,9 +67,9 @@ def build_graph(weights: dict[str, np.ndarray], config: dict, *, padded: bool, w
 class _Graph:
     """Collects nodes and initializers; a weight is stored under its own name."""
 
-    def __init__(self, weights: dict[str, np.ndarray], weight_bits: int | None) -> None:
+    def __init__(self, weights: dict[str, np.ndarray], int8: bool) -> None:
         self.weights = weights
-        self.weight_bits = weight_bits
+        self.int8 = int8
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
 
@@ -79,9 +84,9 @@ class _Graph:
     def weight(self, name: str) -> str:
         return self.constant(name, self.weights[name])
 
-    def signed_bytes(self, name: str, value: np.ndarray, axis: int, bits: int = 8) -> tuple[str, str]:
-        """`value` as whole numbers and the scales that they are to be multiplied by: one for all numbers along `axis`."""
-        scale = np.maximum(np.abs(value).max(axis=axis, keepdims=True), 1e-12) / (2 ** (bits - 1) - 1)
+    def signed_bytes(self, name: str, value: np.ndarray, axis: int, largest: int) -> tuple[str, str]:
+        """`value` as whole numbers up to `largest`, and the scales that they are to be multiplied by: one for all numbers along `axis`."""
+        scale = np.maximum(np.abs(value).max(axis=axis, keepdims=True), 1e-12) / largest
         numbers = self.constant(f"{name}.bytes", np.round(value / scale).astype(np.int8))
         return numbers, self.constant(f"{name}.scale", scale.astype(np.float32))
 
@@ -102,9 +107,9 @@ def _embeddings(graph: _Graph, token_types: str | None) -> str:
 
 def _word_embeddings(graph: _Graph) -> str:
     name = "embeddings.word_embeddings.weight"
-    if graph.weight_bits is None:
+    if not graph.int8:
         return graph.node("Gather", [graph.weight(name), "input_ids"], "words")
-    table, scales = graph.signed_bytes(name, graph.weights[name], axis=1)
+    table, scales = graph.signed_bytes(name, graph.weights[name], axis=1, largest=LARGEST_BYTE)
     row = graph.node("Cast", [graph.node("Gather", [table, "input_ids"], "word_bytes")], "word_numbers", to=TensorProto.FLOAT)
     return graph.node("Mul", [row, graph.node("Gather", [scales, "input_ids"], "word_scales")], "words")
 
@@ -115,7 +120,7 @@ def _layer(graph: _Graph, layer: int, hidden: str, config: dict, mask: str) -> s
     context = _attention(graph, f"{prefix}.attention", parts, config["num_attention_heads"], mask)
     attended = _add_and_normalise(graph, f"{prefix}.attention.output", context, hidden)
     (expanded,) = _linear(graph, attended, f"{prefix}.intermediate.dense")
-    approximation = "none" if graph.weight_bits is None else "tanh"
+    approximation = "tanh" if graph.int8 else "none"
     activated = graph.node("Gelu", [expanded], f"{prefix}.gelu", approximate=approximation)
     return _add_and_normalise(graph, f"{prefix}.output", activated, attended)
 
@@ -135,7 +140,7 @@ def _add_and_normalise(graph: _Graph, prefix: str, value: str, skip: str) -> str
 
 def _linear(graph: _Graph, value: str, *prefixes: str) -> list[str]:
     """Linear layers that read the same value: it is quantised once for all of them. Their weights are stored [out, in]; a product wants [in, out]."""
-    if graph.weight_bits is None:
+    if not graph.int8:
         return [_exact_linear(graph, value, prefix) for prefix in prefixes]
     quantised = [f"{value}.{part}" for part in ("bytes", "scale", "zero_point")]
     graph.node("DynamicQuantizeLinear", [value], *quantised)
@@ -150,7 +155,7 @@ def _exact_linear(graph: _Graph, value: str, prefix: str) -> str:
 
 def _int8_linear(graph: _Graph, quantised: list[str], prefix: str) -> str:
     value, scale, zero_point = quantised
-    matrix, scales = graph.signed_bytes(f"{prefix}.weight.transposed", graph.weights[f"{prefix}.weight"].T, axis=0, bits=graph.weight_bits)
+    matrix, scales = graph.signed_bytes(f"{prefix}.weight.transposed", graph.weights[f"{prefix}.weight"].T, axis=0, largest=LARGEST_WEIGHT)
     inputs = [value, matrix, scale, scales, zero_point, "", graph.weight(f"{prefix}.bias")]
     return graph.node("MatMulIntegerToFloat", inputs, prefix, domain=FUSED)
 
