@@ -12,8 +12,8 @@ export interface Tokenizer extends TokenCounter {
   encode(text: string): number[];
 }
 
-/** The memo forgets everything at this size; the frequent words are back within a few documents. */
-const wordsRememberedMax = 100_000;
+/** The memo, then some 9 MB, forgets everything at this size; the frequent words are back within a few documents. */
+const wordsRememberedMax = 30_000;
 /** Longer runs are rarely repeated. */
 const wordCharsMax = 32;
 /** What BERT calls white space: unlike JavaScript's \s it takes in neither U+FEFF nor the line separators' relatives. */
@@ -38,7 +38,7 @@ export function loadTokenizer(modelFolder: string): Tokenizer {
     const ids = parts.length > 1 ? parts.flatMap(wordIds) : idsOf(word);
     if (word.length <= wordCharsMax) {
       if (remembered.size >= wordsRememberedMax) remembered.clear();
-      remembered.set(word, ids);
+      remembered.set(copied(word), ids);
     }
     return ids;
   };
@@ -53,6 +53,11 @@ export function loadTokenizer(modelFolder: string): Tokenizer {
       return ids;
     },
   };
+}
+
+/** V8 takes a word out of a text by pointing into it: whoever keeps the word keeps the text. */
+function copied(word: string): string {
+  return Buffer.from(word, "utf16le").toString("utf16le");
 }
 
 /** What the tokenizer puts before and after the ids of a text. */

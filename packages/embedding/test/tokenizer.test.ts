@@ -1,4 +1,6 @@
 import { basename, dirname } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { loadConfig } from "@millrace/runtime";
 import { AutoTokenizer, env } from "@xenova/transformers";
 import { expect, test } from "vitest";
@@ -24,4 +26,17 @@ test("finds the ids that the library finds in the whole text", async () => {
     expect(ours.encode(text)).toEqual(library.encode(text));
     expect(ours.count(text) + ours.specialTokens).toBe(library.encode(text).length);
   }
+});
+
+test("remembers words without the texts that they stood in", () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const tokenizer = loadTokenizer(model.path);
+  const megabytesUsed = (): number => {
+    collectGarbage();
+    return process.memoryUsage().heapUsed / 1e6;
+  };
+  const before = megabytesUsed();
+  for (let index = 0; index < 16; index++) tokenizer.count(`${"mill ".repeat(200_000)}${"race".repeat(4)}${index}`);
+  expect(megabytesUsed() - before).toBeLessThan(4);
 });
