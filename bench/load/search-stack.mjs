@@ -82,7 +82,7 @@ async function fill({ queue, milvus, space, rows, seed }) {
     });
     const ref = { project, documentId: documentIdOf(project, source), generation };
     await ledger.begin(ref, "bench");
-    await ledger.advance(ref, "embedding", { chunks: chunksPerDocument });
+    await ledger.advance(ref, { chunks: chunksPerDocument, done: 0 });
     const records = Array.from({ length: chunksPerDocument }, (_, ordinal) => {
       const text = Array.from({ length: 90 }, () => words[Math.floor(random() * words.length)]).join(" ");
       const chunk = { ordinal, text, span: { start: 0, end: text.length }, headings: ["Part", "Chapter"], tokens: 200 };

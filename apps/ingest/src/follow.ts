@@ -19,7 +19,7 @@ export interface FollowDeps {
 const blockMs = 1_000;
 /** With more than so many open documents their events are read together: one by one, each would cost Redis and this process a turn. */
 const fewDocuments = 20;
-const gatherMs = 100;
+const gatherMs = 250;
 const reconcileMs = 5_000;
 const outageMsMax = 60_000;
 const reconcileBatch = 500;

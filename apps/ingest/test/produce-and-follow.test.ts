@@ -229,7 +229,7 @@ test("follows a run until every document has settled, each way it can", async ()
   for (const planned of await produceAll([folder])) run.plan(planned);
   run.endPlanning();
   const empty = await pendingRef("empty.md");
-  await ledger.advance(empty, "embedding");
+  await ledger.advance(empty, { chunks: 0, done: 0 });
   await ledger.switchLive(empty, { ...version, chunks: 0, tokens: 0 });
   await ledger.fail(
     await pendingRef("fails.md"),
@@ -279,7 +279,7 @@ test("documents that move are not read again and again, and a lost event among t
   const startedAt = performance.now();
   let reads: number | undefined;
   const move = async (): Promise<void> => {
-    await ledger.advance(slow, "embedding");
+    await ledger.advance(slow, { chunks: 0, done: 0 });
     // The ledger has been asked once by then.
     if (reads === undefined && performance.now() - startedAt > 6_000) {
       reads = await callsOf("hgetall");

@@ -52,7 +52,7 @@ async function fill(): Promise<void> {
     const { documentId, generation } = await ledger.plan({ project, source, ...about });
     const ref = { project, documentId, generation };
     await ledger.begin(ref, "run");
-    await ledger.advance(ref, "embedding", { chunks: chunksEach });
+    await ledger.advance(ref, { chunks: chunksEach, done: 0 });
     const records = Array.from({ length: chunksEach }, (_, ordinal) => {
       const vector = Float32Array.from({ length: space.dimension }, () => random() - 0.5);
       const length = Math.hypot(...vector);

@@ -264,7 +264,7 @@ export const usage = z
   })
   .openapi("Usage");
 
-const documentState = z.enum(["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"]);
+const documentState = z.enum(["queued", "parsing", "embedding", "live", "empty", "failed", "quarantined", "deleted"]);
 
 export const document = z
   .object({

@@ -84,20 +84,15 @@ export async function processDocument(ref: GenerationRef, deps: ProcessDeps, sig
   counts.embedded = written.embedded;
   if (written.superseded) return { outcome: "superseded", ...counts };
 
-  const verified = await stages.run("verify", async () => {
+  await stages.run("verify", async () => {
     const expected = chunkIdsOf(ref.project, ref.documentId, ref.generation, counts.chunks);
-    const [wanted, existing] = await Promise.all([
-      persist(() => ledger.advance(ref, "writing", { chunks: counts.chunks, done: counts.chunks }), signal),
-      persist(() => store.existing(ref.project, expected, signal), signal),
-    ]);
-    if (!wanted) return false;
-    if (existing.size === expected.length) return true;
+    const existing = await persist(() => store.existing(ref.project, expected, signal), signal);
+    if (existing.size === expected.length) return;
     throw new DependencyError(
       "store.rows_missing",
       `${expected.length - existing.size} of ${expected.length} rows written are not in the vector store`,
     );
   });
-  if (!verified) return { outcome: "superseded", ...counts };
 
   const { title = "", metadata = entry.givenMetadata } = written.facts ?? {};
   const version = { chunks: counts.chunks, tokens: written.tokens, title, metadata, timings: stages.milliseconds };
@@ -136,7 +131,7 @@ async function writeDocument(ref: GenerationRef, entry: DocumentEntry, deps: Sta
         const batch = { ...facts, chunks: chunks.slice(from, from + limits.chunksPerWrite) };
         // Before any row of them exists, so that the rows are found again should this generation be given up.
         const progress = { chunks: chunkCount, done: before + from };
-        if (!(await persist(() => ledger.advance(ref, "embedding", progress), signal))) return { ...written, superseded: true };
+        if (!(await persist(() => ledger.advance(ref, progress), signal))) return { ...written, superseded: true };
         await batches.add(async () => {
           // Read after the wait: another batch counts meanwhile.
           const embedded = await writeChunks(ref, batch, { ...deps, known }, signal);

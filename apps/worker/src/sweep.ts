@@ -18,8 +18,8 @@ export interface SweepDeps {
 const sweepSeconds = 15;
 /** How often documents are looked at although there are as many jobs: one without a job may be hidden by a job that nothing waits for. */
 const lookSeconds = 60;
-/** Documents whose jobs one sweep looks for, per project; the next goes on from there. */
-const documentsPerSweep = 2_000;
+/** Documents whose jobs one sweep looks for, per project, where jobs are missing and where none seems to be; the next goes on from there. */
+const documentsPerSweep = { lacking: 2_000, complete: 250 } as const;
 
 /**
  * What keeps ledger, queue and store in step by itself: pending documents without a job get one, garbage is collected, and now and then every row is
@@ -54,9 +54,10 @@ export class Sweep {
     try {
       if (!(await this.#leased("sweep", sweepSeconds - 1))) return;
       const audit = auditSeconds > 0 && (await this.#leased("audit", auditSeconds));
-      const look = (await this.#leased("look", lookSeconds - 1)) || (await this.#lacksJobs());
+      const seems = (await this.#lacksJobs()) ? "lacking" : "complete";
+      const look = (await this.#leased("look", lookSeconds - 1)) || seems === "lacking";
       for (const project of await ledger.projects()) {
-        if (look) await this.#redrive(project);
+        if (look) await this.#redrive(project, documentsPerSweep[seems]);
         await this.#collect(project);
         if (audit && (await inOurSpace(project))) await this.#repair(project, (signal) => reconciler.audit(project, signal));
       }
@@ -81,9 +82,9 @@ export class Sweep {
     return waiting + active + delayed < documents;
   }
 
-  async #redrive(project: ProjectName): Promise<void> {
+  async #redrive(project: ProjectName, max: number): Promise<void> {
     const { reconciler, logger } = this.#deps;
-    const { redriven, next } = await reconciler.redrive(project, { max: documentsPerSweep, from: this.#cursors.get(project) });
+    const { redriven, next } = await reconciler.redrive(project, { max, from: this.#cursors.get(project) });
     if (next === undefined) this.#cursors.delete(project);
     else this.#cursors.set(project, next);
     if (redriven > 0) logger.warn({ project, redriven }, "sweep.redriven");

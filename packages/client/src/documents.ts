@@ -1,6 +1,6 @@
 import type { Metadata, Span } from "@millrace/core";
 
-export type DocumentState = "queued" | "parsing" | "embedding" | "writing" | "live" | "empty" | "failed" | "quarantined" | "deleted";
+export type DocumentState = "queued" | "parsing" | "embedding" | "live" | "empty" | "failed" | "quarantined" | "deleted";
 
 export interface Document {
   readonly object: "document";

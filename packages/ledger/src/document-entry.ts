@@ -1,7 +1,7 @@
 import type { MediaType, Metadata } from "@millrace/core";
 
 /** States a user sees. `docs/job-states.md` draws the transitions. */
-export const documentStates = ["queued", "parsing", "embedding", "writing", "live", "empty", "failed", "quarantined", "deleted"] as const;
+export const documentStates = ["queued", "parsing", "embedding", "live", "empty", "failed", "quarantined", "deleted"] as const;
 export type DocumentState = (typeof documentStates)[number];
 
 /** States in which nothing more happens by itself. */

@@ -109,7 +109,6 @@ export interface LedgerEvent {
   readonly source: string;
   /** A DocumentState, `retrying`, or `superseded` (a later ingest or a delete took over). */
   readonly state: DocumentState | "retrying" | "superseded";
-  readonly bytes: number;
   readonly chunks: number;
   /** Chunks of it that are written so far. */
   readonly done: number;
@@ -193,13 +192,8 @@ export class Ledger {
   }
 
   /** False when superseded: the caller stops, its work is no longer wanted. */
-  async advance(ref: GenerationRef, state: "embedding" | "writing", progress: { chunks?: number; done?: number } = {}): Promise<boolean> {
-    const reply = await this.#run("advance", ref.project, ref.documentId, [
-      ref.generation,
-      state,
-      progress.chunks ?? "",
-      progress.done ?? "",
-    ]);
+  async advance(ref: GenerationRef, progress: { readonly chunks: number; readonly done: number }): Promise<boolean> {
+    const reply = await this.#run("advance", ref.project, ref.documentId, [ref.generation, progress.chunks, progress.done]);
     return reply === 1;
   }
 
@@ -401,20 +395,11 @@ export class Ledger {
         ? redis.xread("COUNT", 1_000, "STREAMS", stream, lastEventId)
         : redis.xread("COUNT", 1_000, "BLOCK", blockMs, "STREAMS", stream, lastEventId),
     );
-    return (reply?.[0]?.[1] ?? []).map(([eventId, flat]) => {
-      const fields = new Map<string, string>();
-      for (let index = 0; index + 1 < flat.length; index += 2) fields.set(flat[index] ?? "", flat[index + 1] ?? "");
+    return (reply?.[0]?.[1] ?? []).map(([eventId, [, told = ""]]) => {
+      const [documentId = "", source = "", state = "", chunks, done, tokens, code = "", message = ""] = told.split("\0");
       return {
-        eventId,
-        documentId: fields.get("documentId") ?? "",
-        source: fields.get("source") ?? "",
-        state: (fields.get("state") ?? "") as LedgerEvent["state"],
-        bytes: Number(fields.get("bytes") ?? 0),
-        chunks: Number(fields.get("chunks") ?? 0),
-        done: Number(fields.get("done") ?? 0),
-        tokens: Number(fields.get("tokens") ?? 0),
-        code: fields.get("code") ?? "",
-        message: fields.get("message") ?? "",
+        ...{ eventId, documentId, source, state: state as LedgerEvent["state"] },
+        ...{ chunks: Number(chunks), done: Number(done), tokens: Number(tokens), code, message },
       };
     });
   }

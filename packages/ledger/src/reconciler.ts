@@ -62,8 +62,8 @@ export interface RedriveCursor {
   readonly cursor: string | undefined;
 }
 
-const openStates: readonly DocumentState[] = ["queued", "parsing", "embedding", "writing"];
-const documentsPerPage = 500;
+const openStates: readonly DocumentState[] = ["queued", "parsing", "embedding"];
+const documentsPerPage = 250;
 /** A blob younger than this may belong to a document that is just being planned. */
 const blobAgeMsMin = 3_600_000;
 const repairIngestId = "repair";

@@ -23,12 +23,13 @@ local doc, id = KEYS[1], ARGV[1]
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function get(field) return redis.call('HGET', doc, field) or '' end
-local function emit(ingestId, state, extra)
+-- In one field, as a stream keeps the names of fields with every entry whose fields are others than the last one's.
+local function emit(ingestId, state, told)
   if ingestId == '' then return end
   local stream = KEYS[7] .. ingestId
-  local args = {'documentId', id, 'source', get('source'), 'state', state, 'bytes', get('bytes')}
-  for _, value in ipairs(extra or {}) do args[#args + 1] = value end
-  redis.call('XADD', stream, 'MAXLEN', '~', 200000, '*', unpack(args))
+  local t = told or {}
+  local event = {id, get('source'), state, t.chunks or 0, t.done or 0, t.tokens or 0, t.code or '', t.message or ''}
+  redis.call('XADD', stream, 'MAXLEN', '~', 200000, '*', 'e', table.concat(event, '\\0'))
   redis.call('EXPIRE', stream, 86400)
 end
 local function setState(state)
@@ -61,8 +62,8 @@ local function closePending()
   redis.call('HINCRBY', KEYS[8], 'documents', -1)
   redis.call('HINCRBY', KEYS[8], 'bytes', 0 - tonumber(get('pendingBytes')))
   countOpen(get('ingestId'), -1)
-  redis.call('HSET', doc, 'pendingGeneration', '', 'pendingChunks', '0', 'pendingDone', '0')
-  redis.call('HDEL', doc, 'run', 'stage', 'twin', 'deaths', 'deathPoint', 'crashes', 'crashPoint', 'retryAt')
+  redis.call('HDEL', doc, 'pendingGeneration', 'pendingChunks', 'pendingDone', 'pendingBytes', 'failures', 'run', 'stage', 'twin', 'deaths', 'deathPoint',
+    'crashes', 'crashPoint', 'retryAt')
 end
 -- Where a run is: work that dies twice at one point dies of itself, work that dies at ever other points only has bad luck.
 local function point() return get('stage') .. ':' .. get('pendingDone') end
@@ -170,7 +171,7 @@ end
 redis.call('HSET', doc, 'contentHash', '', 'fingerprint', '', 'bytes', ARGV[3], 'origin', ARGV[4], 'ingestId', ARGV[5])
 failureFields(ARGV[6], ARGV[7], ARGV[8], ARGV[9])
 setState('failed')
-emit(ARGV[5], 'failed', {'code', ARGV[6], 'message', ARGV[7]})
+emit(ARGV[5], 'failed', {code = ARGV[6], message = ARGV[7]})
 return 1
 `;
 
@@ -189,7 +190,7 @@ if get('run') ~= '' then
     failureFields('worker.died', message, get('stage'), '0')
     dropPending()
     setState('quarantined')
-    emit(get('ingestId'), 'quarantined', {'code', 'worker.died', 'message', message})
+    emit(get('ingestId'), 'quarantined', {code = 'worker.died', message = message})
     return 2
   end
 end
@@ -204,19 +205,18 @@ return 1
 `;
 
 /**
- * Enters a stage of the pending generation, or goes on in it. Rows may be written only after \`chunks\` was recorded here: should the
- * generation be abandoned, its rows are found again by their computable keys.
- *   ARGV[2] generation [3] state [4] chunks known so far, '' = unchanged [5] chunks done so far, '' = unchanged
+ * Goes on with the pending generation: some more chunks are going to be embedded and written. Rows may be written only after \`chunks\` was recorded
+ * here: should the generation be abandoned, its rows are found again by their computable keys.
+ *   ARGV[2] generation [3] chunks known so far [4] chunks done so far
  * Returns 1, or 0 when superseded.
  */
 const advance = `${prelude}
 if get('pendingGeneration') ~= ARGV[2] then return 0 end
 -- Never less than a run before wrote: those rows exist too, and must be found again if all this comes to nothing.
-if ARGV[4] ~= '' and tonumber(ARGV[4]) > tonumber(get('pendingChunks')) then redis.call('HSET', doc, 'pendingChunks', ARGV[4]) end
-if ARGV[5] ~= '' then redis.call('HSET', doc, 'pendingDone', ARGV[5]) end
-redis.call('HSET', doc, 'stage', ARGV[3])
-setState(ARGV[3])
-emit(get('ingestId'), ARGV[3], {'chunks', get('pendingChunks'), 'done', get('pendingDone')})
+local chunks = math.max(tonumber(ARGV[3]), tonumber(get('pendingChunks')))
+redis.call('HSET', doc, 'pendingChunks', chunks, 'pendingDone', ARGV[4], 'stage', 'embedding')
+setState('embedding')
+emit(get('ingestId'), 'embedding', {chunks = chunks, done = ARGV[4]})
 return 1
 `;
 
@@ -252,7 +252,7 @@ clearFailure()
 local state = ARGV[3] == '0' and 'empty' or 'live'
 setState(state)
 if isLastOpen(get('ingestId')) then advanceEpoch() else advanceEpochHeld(ARGV[8]) end
-emit(get('ingestId'), state, {'chunks', ARGV[3], 'tokens', ARGV[4]})
+emit(get('ingestId'), state, {chunks = ARGV[3], tokens = ARGV[4]})
 return 1
 `;
 
@@ -276,12 +276,12 @@ if final == '' then
   redis.call('HDEL', doc, 'run')
   redis.call('HSET', doc, 'retryAt', now + pause)
   setState('queued')
-  emit(get('ingestId'), 'retrying', {'code', ARGV[3], 'message', ARGV[4]})
+  emit(get('ingestId'), 'retrying', {code = ARGV[3], message = ARGV[4]})
   return {failures, pause}
 end
 dropPending()
 setState(final)
-emit(get('ingestId'), final, {'code', ARGV[3], 'message', ARGV[4]})
+emit(get('ingestId'), final, {code = ARGV[3], message = ARGV[4]})
 return {failures, -1}
 `;
 

@@ -38,7 +38,7 @@ function setUp(source = "a.md") {
   const ref = (generation: string): GenerationRef => ({ project, documentId, generation });
   const live = async (contentHash: string, chunks = 3): Promise<string> => {
     const { generation } = await plan(contentHash);
-    await ledger.advance(ref(generation), "embedding", { chunks });
+    await ledger.advance(ref(generation), { chunks, done: 0 });
     expect(await ledger.switchLive(ref(generation), { chunks, tokens: 30, title: "T", metadata: { a: 1 }, timings: { parse: 1 } })).toBe(
       true,
     );
@@ -56,7 +56,7 @@ describe("Ledger", () => {
     const generation = ref(planned.generation);
     expect(await ledger.begin(generation, "run-1")).toBe("begun");
     expect(await ledger.liveGenerations(project, [documentId])).toEqual(new Map());
-    expect(await ledger.advance(generation, "embedding", { chunks: 2 })).toBe(true);
+    expect(await ledger.advance(generation, { chunks: 2, done: 0 })).toBe(true);
     const before = await ledger.epoch(project);
     expect(await ledger.switchLive(generation, { chunks: 2, tokens: 40, title: "Title", metadata: {}, timings: {} })).toBe(true);
     expect(await ledger.epoch(project)).not.toBe(before);
@@ -72,7 +72,7 @@ describe("Ledger", () => {
     const { generation } = await plan("c2");
     await redis.script("FLUSH");
     expect(await ledger.begin(ref(generation), "run-1")).toBe("begun");
-    expect(await ledger.advance(ref(generation), "embedding")).toBe(true);
+    expect(await ledger.advance(ref(generation), { chunks: 0, done: 0 })).toBe(true);
     await redis.script("FLUSH");
     const request = {
       contentHash: "c",
@@ -112,9 +112,9 @@ describe("Ledger", () => {
   it("refuses a late worker every transition", async () => {
     const { project, documentId, plan, ref, failure } = setUp();
     const old = ref((await plan("c1")).generation);
-    await ledger.advance(old, "embedding", { chunks: 5 });
+    await ledger.advance(old, { chunks: 5, done: 0 });
     const { generation } = await plan("c2");
-    expect(await ledger.advance(old, "writing")).toBe(false);
+    expect(await ledger.advance(old, { chunks: 5, done: 5 })).toBe(false);
     expect(await ledger.switchLive(old, { chunks: 5, tokens: 5, title: "", metadata: {}, timings: {} })).toBe(false);
     expect(await ledger.fail(old, failure, { finalState: "failed" })).toEqual({ failures: 0 });
     expect(await ledger.get(project, documentId)).toMatchObject({ state: "queued", pendingGeneration: generation, failure: undefined });
@@ -210,7 +210,7 @@ describe("Ledger", () => {
     const first = await ledger.readEvents(project, "first", "0", 1);
     expect(first.map((event) => event.state)).toEqual(["queued", "parsing", "superseded"]);
     const second = await ledger.readEvents(project, "second", "0", 1);
-    expect(second).toMatchObject([{ state: "live", source: "a.md", chunks: 2, tokens: 7, bytes: 10 }]);
+    expect(second).toMatchObject([{ state: "live", source: "a.md", chunks: 2, tokens: 7 }]);
     expect(await ledger.readEvents(project, "second", second[0]?.eventId ?? "", 1)).toEqual([]);
   });
 
@@ -225,7 +225,7 @@ describe("Ledger", () => {
     const slow = ref((await plan("slow")).generation);
     for (let run = 1; run <= 50; run++) {
       expect(await ledger.begin(slow, `run-${run}`)).toBe("begun");
-      await ledger.advance(slow, "embedding", { chunks: 100, done: run });
+      await ledger.advance(slow, { chunks: 100, done: run });
     }
     for (let run = 1; run <= 50; run++) {
       expect(await ledger.begin(slow, `again-${run}`)).toBe("begun");

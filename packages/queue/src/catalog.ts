@@ -22,11 +22,11 @@ export const catalog = {
       /** W3C trace context of the request that caused it. */
       traceparent: z.string().optional(),
     }),
-    kept: { removeOnComplete: { age: 3_600, count: 1_000 }, removeOnFail: { age: 7 * 86_400, count: 10_000 } },
+    kept: { removeOnComplete: { count: 100 }, removeOnFail: { age: 7 * 86_400, count: 10_000 } },
   },
   maintenance: {
     schema: z.object({ version: z.literal(1), task: z.enum(["collect"]), project }),
-    kept: { removeOnComplete: { age: 3_600, count: 100 }, removeOnFail: { age: 7 * 86_400, count: 1_000 } },
+    kept: { removeOnComplete: { count: 100 }, removeOnFail: { age: 7 * 86_400, count: 1_000 } },
   },
 } as const;
 
@@ -34,7 +34,7 @@ export const catalog = {
 export const jobOptions = { attempts: 1_000_000, backoff: { type: "asked" } } as const;
 
 /** Events kept in Redis. Nothing of ours reads them: what happened to a document stands in the ledger. */
-export const eventsMax = 1_000;
+export const eventsMax = 100;
 
 export type QueueName = keyof typeof catalog;
 export const queueNames: readonly QueueName[] = ["documents", "maintenance"];

@@ -104,7 +104,7 @@ async function findWarnings({ redis, producer, ledger }: Session, projects: read
   if (counts.waiting > 0 && (await producer.isPaused("documents"))) warn("queue.paused", "The queue is paused: resume it in the dashboard");
   let movedAt = 0;
   for (const project of projects) {
-    for (const state of ["queued", "parsing", "embedding", "writing"] as const) {
+    for (const state of ["queued", "parsing", "embedding"] as const) {
       for await (const entry of listDocuments(ledger, project, { state })) movedAt = Math.max(movedAt, entry.updatedAt);
     }
   }

@@ -21,7 +21,7 @@ interface RetryOptions {
 }
 
 const failedStates = ["failed", "quarantined"] as const;
-const openStates = ["queued", "parsing", "embedding", "writing"] as const;
+const openStates = ["queued", "parsing", "embedding"] as const;
 const rowsPerStateMax = 100;
 
 export function addJobsCommands(program: Command): void {

@@ -82,7 +82,7 @@ export async function goLive({ ledger, store, urls, adminKey }: QueryServices, {
   const { documentId, generation } = await ledger.plan({ project, source, ingestId, ...about });
   const ref = { project, documentId, generation };
   await ledger.begin(ref, "run");
-  await ledger.advance(ref, "embedding", { chunks: texts.length });
+  await ledger.advance(ref, { chunks: texts.length, done: 0 });
   const vectors = await embed(urls[0] ?? "", adminKey, texts);
   const records = texts.map((text, ordinal): ChunkRecord => {
     const chunk = { ordinal, text, span: { start: 0, end: text.length }, headings: [secret], tokens: 20 };

@@ -43,7 +43,7 @@ async function goLive(source: string, version: number): Promise<string> {
   const { documentId, generation } = await ledger.plan({ ...request, force: true });
   const ref = { project, documentId, generation };
   await ledger.begin(ref, "run");
-  await ledger.advance(ref, "embedding", { chunks: 2 });
+  await ledger.advance(ref, { chunks: 2, done: 0 });
   const records: ChunkRecord[] = [];
   for (const ordinal of [0, 1]) {
     const text = `${query} ${source} version ${version} part ${ordinal}`;
