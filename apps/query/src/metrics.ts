@@ -33,10 +33,13 @@ export interface WatchedParts {
   readonly recall: RecallSampler;
 }
 
-/** Prometheus metrics of the query service; event-loop delay and memory come with the default ones. No ids in labels. */
+/**
+ * Prometheus metrics of the query service; event-loop delay and memory come with the default ones. No ids in labels. The default ones begin when somebody first asks: to watch
+ * the event loop a timer fires 100 times a second, and each collection of garbage is an event, which nobody has paid for who does not look.
+ */
 export function createMetrics(watched: WatchedParts): QueryMetrics {
   const registry = new Registry();
-  collectDefaultMetrics({ register: registry });
+  let isFirst = true;
   const duration = new Histogram({
     name: "millrace_http_request_duration_seconds",
     help: "Time to answer a request.",
@@ -171,6 +174,10 @@ export function createMetrics(watched: WatchedParts): QueryMetrics {
     },
     observeStep: (step, seconds) => steps.observe({ step }, seconds),
     countAnswer: (result) => answered.inc({ result }),
-    render: () => registry.metrics(),
+    render: () => {
+      if (isFirst) collectDefaultMetrics({ register: registry });
+      isFirst = false;
+      return registry.metrics();
+    },
   };
 }

@@ -121,6 +121,11 @@ test("after an ingest an answer may be old once, where that is asked for; after 
   expect(await ask(question)).toMatchObject({ cache: "miss", sources: own });
 });
 
+test("memory and the event loop are told to whoever asks", async () => {
+  expect(await metric("nodejs_heap_size_used_bytes")).toBeGreaterThan(0);
+  expect(await metric("nodejs_eventloop_lag_p99_seconds")).toBeGreaterThanOrEqual(0);
+});
+
 test("the recall of the index is told, and is whole on Milvus Lite", async () => {
   for (let index = 0; index < 30; index++) await goLive(services, { ...tenant, source: `more-${index}.md` });
   await askNew(5);
