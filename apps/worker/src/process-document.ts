@@ -22,6 +22,7 @@ import { InFlight } from "./in-flight.ts";
 import { type KnownVectors, openKnownVectors } from "./known-vectors.ts";
 import type { ParsedPart } from "./parse/parser.ts";
 import { persist } from "./persist.ts";
+import { prefetched } from "./prefetched.ts";
 
 /**
  * The life of one job, top to bottom: parse → chunk → embed → write → verify → switch. A document is parsed in parts and embedded and written some
@@ -113,15 +114,13 @@ type StageDeps = ProcessDeps & { readonly stages: Stages };
 
 /** Parses, cuts, embeds and writes a document. However it ends, nothing of it is being written any more when it has. */
 async function writeDocument(ref: GenerationRef, entry: DocumentEntry, deps: StageDeps, signal: AbortSignal): Promise<WrittenDocument> {
-  const { ledger, embedder, chunking, stages } = deps;
   const known = await persist(() => openKnownVectors(ref, entry, deps, signal), signal);
   const written: WrittenDocument = { superseded: false, chunks: 0, embedded: 0, tokens: 0, facts: undefined };
   const batches = new InFlight(batchesInFlightMax);
   try {
-    for await (const document of parts(entry, deps, signal)) {
-      written.facts ??= factsOf(entry, document);
-      const { facts, chunks: before } = written;
-      const cut = await stages.run("chunk", () => embedder.chunk({ ...document, title: facts.title }, chunking, signal));
+    for await (const { facts, chunks: cut } of prefetched(cutParts(entry, deps, signal))) {
+      written.facts = facts;
+      const before = written.chunks;
       const chunks = cut.map((chunk) => ({ ...chunk, ordinal: chunk.ordinal + before }));
       const chunkCount = before + chunks.length;
       if (chunkCount > limits.chunksPerDocumentMax) {
@@ -131,7 +130,7 @@ async function writeDocument(ref: GenerationRef, entry: DocumentEntry, deps: Sta
         const batch = { ...facts, chunks: chunks.slice(from, from + limits.chunksPerWrite) };
         // Before any row of them exists, so that the rows are found again should this generation be given up.
         const progress = { chunks: chunkCount, done: before + from };
-        if (!(await persist(() => ledger.advance(ref, progress), signal))) return { ...written, superseded: true };
+        if (!(await persist(() => deps.ledger.advance(ref, progress), signal))) return { ...written, superseded: true };
         await batches.add(async () => {
           // Read after the wait: another batch counts meanwhile.
           const embedded = await writeChunks(ref, batch, { ...deps, known }, signal);
@@ -148,16 +147,28 @@ async function writeDocument(ref: GenerationRef, entry: DocumentEntry, deps: Sta
   return written;
 }
 
-/** The document part by part. While one is worked on, the next is being parsed. */
+/** The document part by part, cut. What all chunks say of it follows from its first part. */
+async function* cutParts(
+  entry: DocumentEntry,
+  deps: StageDeps,
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly facts: DocumentFacts; readonly chunks: readonly Chunk[] }> {
+  const { embedder, chunking, stages } = deps;
+  let facts: DocumentFacts | undefined;
+  for await (const document of prefetched(parts(entry, deps, signal))) {
+    facts ??= factsOf(entry, document);
+    const titled = { ...document, title: facts.title };
+    yield { facts, chunks: await stages.run("chunk", () => embedder.chunk(titled, chunking, signal)) };
+  }
+}
+
 async function* parts(entry: DocumentEntry, { parser, blobs, stages }: StageDeps, signal: AbortSignal): AsyncGenerator<ParsedDocument> {
   const path = blobs.pathOf(entry.contentHash);
   const parse = (fromPage: number): Promise<ParsedPart> => parser.parse(path, entry.mediaType as MediaType, fromPage, signal);
-  let coming: Promise<ParsedPart> | undefined = parse(1);
-  while (coming !== undefined) {
-    const awaited: Promise<ParsedPart> = coming;
-    const part = await stages.run("parse", () => awaited);
-    coming = part.nextPage === undefined ? undefined : parse(part.nextPage);
-    coming?.catch(() => undefined); // thrown where it is awaited, unless the job ends before
+  for (let page: number | undefined = 1; page !== undefined; ) {
+    const parsing: Promise<ParsedPart> = parse(page);
+    const part = await stages.run("parse", () => parsing);
+    page = part.nextPage;
     yield part.document;
   }
 }

@@ -34,7 +34,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-describe("a pool that grows when a request has waited", () => {
+describe("a pool that grows when a request waits behind a slow one", () => {
   const entry = new URL("./probe-process.mjs", import.meta.url);
   const read = (pool: ChildPool): Promise<unknown> => pool.request({ attempt: "read", path: secret }, { signal, timeoutMs });
   const hang = (pool: ChildPool): void => void pool.request({ attempt: "hang" }, { signal, timeoutMs }).catch(() => undefined);
@@ -47,6 +47,13 @@ describe("a pool that grows when a request has waited", () => {
     expect(pool.pids()).toHaveLength(1);
     await pool.close();
     expect(await waiting).toMatchObject({ code: "child.closed" });
+  });
+
+  test("starts none for one that waits behind many quick ones", async () => {
+    const pool = new ChildPool({ entry, size: 2, growAfterMs: 1_500 });
+    await Promise.all(Array.from({ length: 10 }, () => pool.request({ attempt: "work", ms: 200 }, { signal, timeoutMs })));
+    expect(pool.pids()).toHaveLength(1);
+    await pool.close();
   });
 
   test("does not leave it behind a slow one", async () => {

@@ -28,6 +28,7 @@ const attempts = {
     const filled = Buffer.alloc(bytes, 1);
     return new Promise(() => setInterval(() => filled.length, 1_000));
   },
+  work: ({ ms }) => new Promise((done) => setTimeout(done, ms)),
   hang: () => new Promise(() => undefined),
 };
 

@@ -8,7 +8,8 @@ export const limits = {
   /** Largest parsed text of one document, in UTF-16 code units. */
   documentCharsMax: 64 * 1024 * 1024,
   documentPagesMax: 20_000,
-  /** Pages parsed at once, of formats that have pages; more where opening the file takes long. */
+  /** Pages parsed at once, of formats that have pages: few at first, so that the model soon has something to do; then more where opening the file takes long. */
+  parsePagesOfFirstPart: 16,
   parsePagesPerPart: 100,
   parsePagesPerPartMax: 1_000,
   /** Of a zip archive, as docx is one: entries, bytes of what is read once unpacked, and how many times its packed size an entry may have. */

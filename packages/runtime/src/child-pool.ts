@@ -14,14 +14,14 @@ import { type Confinement, confinedCommand } from "./confinement.ts";
  * Processes rather than worker threads: a native crash in a thread takes the whole process with it, and a thread's memory cannot be
  * limited or given back.
  *
- * A child is started when a request finds none free, at once or after a while, and lives until it fails, is recycled, or the pool closes.
+ * A child is started when a request finds none free, at once or when they have been at work for a while, and lives until it fails, is recycled, or the pool closes.
  */
 export interface ChildPoolOptions {
   /** Compiled module that calls `serveChildRequests`. */
   readonly entry: URL;
   /** Children at most; requests that find all of them full wait in order. */
   readonly size: number;
-  /** How long a request waits for the children there are before another is started, which costs more than much of the work. Default 0. */
+  /** How long every child must have been at what it does before another is started for those that wait: that costs more than much of the work. Default 0. */
   readonly growAfterMs?: number;
   /** Requests in one child at a time; default 1, and no more where they have an `input`. With 2, the next is there when it has answered one, and it never waits for its parent. */
   readonly inFlightPerChildMax?: number;
@@ -49,7 +49,6 @@ export interface ChildRequestOptions {
 }
 
 interface Waiting {
-  readonly since: number;
   readonly message: unknown;
   readonly options: ChildRequestOptions;
   readonly resolve: (value: never) => void;
@@ -60,6 +59,8 @@ interface Child {
   readonly process: ChildProcess;
   served: number;
   readonly inFlight: Map<number, Waiting & { timer: NodeJS.Timeout }>;
+  /** When it was last sent a request, by the monotonic clock in milliseconds. */
+  sentAt: number;
   /** What is being read for it. */
   feed: ReadStream | undefined;
   /** Why we killed it, where we did. */
@@ -96,7 +97,7 @@ export class ChildPool {
     return new Promise<T>((resolve, reject) => {
       if (this.#closed) return reject(new DependencyError("child.closed", "The process pool is closed"));
       if (options.signal.aborted) return reject(options.signal.reason as Error);
-      const waiting: Waiting = { since: performance.now(), message, options, resolve, reject };
+      const waiting: Waiting = { message, options, resolve, reject };
       // An aborted request leaves the queue at once; one already in a child is left to finish there, its answer unused.
       const onAbort = (): void => {
         const index = this.#waiting.indexOf(waiting);
@@ -149,6 +150,7 @@ export class ChildPool {
       }, next.options.timeoutMs);
       const id = ++this.#lastId;
       child.inFlight.set(id, { ...next, timer });
+      child.sentAt = performance.now();
       const request: ChildRequest = { id, message: next.message, inputBytes: next.options.input?.bytes ?? 0 };
       child.process.send(request, (error) => {
         if (error !== null) this.#kill(child, new DependencyError("child.crashed", errorMessage(error), { cause: error }));
@@ -185,8 +187,9 @@ export class ChildPool {
 
   #mayGrow(): boolean {
     const { growAfterMs = 0, size } = this.#options;
-    const leftMs = (this.#waiting[0]?.since ?? 0) + growAfterMs - performance.now();
-    if (growAfterMs === 0 || this.#children.size === 0 || leftMs <= 0) return true;
+    if (growAfterMs === 0 || this.#children.size === 0) return true;
+    const leftMs = Math.max(...[...this.#children].map(({ sentAt }) => sentAt)) + growAfterMs - performance.now();
+    if (leftMs <= 0) return true;
     if (this.#children.size < size) {
       clearTimeout(this.#growTimer);
       this.#growTimer = setTimeout(() => this.#dispatch(), leftMs);
@@ -211,7 +214,15 @@ export class ChildPool {
       stdio: ["pipe", "ignore", "pipe", "ipc"],
     });
     process_.stdin?.on("error", () => undefined); // the child's end says why
-    const child: Child = { process: process_, served: 0, inFlight: new Map(), feed: undefined, killedFor: undefined, stderrTail: "" };
+    const child: Child = {
+      process: process_,
+      served: 0,
+      inFlight: new Map(),
+      sentAt: 0,
+      feed: undefined,
+      killedFor: undefined,
+      stderrTail: "",
+    };
     this.#children.add(child);
     if (niceness > 0 && process_.pid !== undefined) lowerPriority(process_.pid, niceness);
     process_.stderr?.on("data", (data: Buffer) => {

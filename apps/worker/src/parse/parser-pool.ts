@@ -17,8 +17,8 @@ export interface ParserPoolOptions {
 /** A child is replaced after so many documents, so that what a library leaks has an end. */
 const documentsPerChildMax = 500;
 
-/** Most documents are parsed sooner than a process starts: a second one is for those that wait behind a slow one. */
-const growAfterMs = 250;
+/** Most documents are parsed sooner than a process starts: a second one is for those that wait behind a slow one, and not behind one that is just starting. */
+const growAfterMs = 1_000;
 
 /** The folders that hold this program and its libraries: all that a parser process may read. */
 const program = ["apps", "packages", "node_modules"].map((folder) => fileURLToPath(new URL(`../../../../${folder}/`, import.meta.url)));

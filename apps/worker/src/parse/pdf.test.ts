@@ -43,6 +43,15 @@ test("a page gives its text, and the document what it says of itself", async () 
   expect(nextPage).toBeUndefined();
 });
 
+test("the first part is short, since the model waits for it", async () => {
+  const bytes = makePages(40, () => salmon);
+  const first = await parsePdf(bytes, 1);
+  expect(first.document.pageStarts).toHaveLength(16);
+  const second = await parsePdf(bytes, first.nextPage ?? 1);
+  expect(second.document).toMatchObject({ firstPage: 17, pageStarts: { length: 24 } });
+  expect(second.nextPage).toBeUndefined();
+});
+
 test("a word that is broken at the end of a line stays as it is printed, and the mark of a list item begins a line", async () => {
   const font = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>";
   const content = "14 TL (a forward-) Tj T* (looking statement of \\225 salmon) Tj";

@@ -34,8 +34,8 @@ export async function parsePdf(bytes: Uint8Array, fromPage: number): Promise<Par
 
 /**
  * A part begins by opening the file again and finding its first page, which may take longer the further behind that page is. So a part goes on beyond
- * its usual number of pages until that has been a small share of its time, and nothing has to be kept between parts. Where a part ends changes no
- * chunk, since none crosses a page.
+ * its usual number of pages until that has been a small share of its time, and nothing has to be kept between parts; but not the first, which the
+ * model waits for. Where a part ends changes no chunk, since none crosses a page.
  */
 async function readPart(open: () => Promise<OpenPdf>, fromPage: number): Promise<ParsedPart> {
   const startedAt = performance.now();
@@ -49,6 +49,7 @@ async function readPart(open: () => Promise<OpenPdf>, fromPage: number): Promise
     const builder = new DocumentBuilder();
     const enough = (pages: number): boolean =>
       pages >= limits.parsePagesPerPartMax ||
+      (fromPage === 1 && pages >= limits.parsePagesOfFirstPart) ||
       (pages >= limits.parsePagesPerPart && performance.now() - openedAt >= amortisation * (openedAt - startedAt));
     let openedAt = Number.POSITIVE_INFINITY;
     let page = fromPage;
