@@ -1,7 +1,7 @@
 /** Retrieval quality of a step's arithmetic: Cranfield's 1,400 abstracts and 225 queries, each read as far as the model reads, by vectors alone. */
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { meanQuality, qualityOf } from "../../apps/ingest/dist/evaluation/metrics.js";
+import { meanQuality, qualityOf } from "../../apps/ingest/dist/metrics.js";
 import { data } from "../ingest/corpus.mjs";
 
 const folder = join(data, "cranfield");

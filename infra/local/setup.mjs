@@ -12,7 +12,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 
 const root = resolve(fileURLToPath(new URL("../..", import.meta.url)));
 const local = join(root, "infra", "local");
-const nodeMajorMin = 20;
+const nodeMin = "20.19";
 const pythonMinorMin = 10;
 const diskBytesMin = 3 * 1024 ** 3;
 
@@ -26,8 +26,8 @@ class SetupError extends Error {}
 
 /** @param {{ build?: boolean }} options build: compile the workspace too (default) */
 export async function setUp({ build = true } = {}) {
-  if (Number(process.versions.node.split(".")[0]) < nodeMajorMin)
-    throw new SetupError(`Node ${process.versions.node} is too old: ${nodeMajorMin} or newer is needed.`);
+  if (process.versions.node.localeCompare(nodeMin, undefined, { numeric: true }) < 0)
+    throw new SetupError(`Node ${process.versions.node} is too old: ${nodeMin} or newer is needed.`);
   mkdirSync(runtime, { recursive: true });
   const release = await lock(join(runtime, "setup.lock"));
   try {

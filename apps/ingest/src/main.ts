@@ -9,7 +9,7 @@ const program = new Command("millrace")
   .showHelpAfterError("Add --help for what is possible.")
   .exitOverride();
 
-/** Loaded when it is wanted: what all of them need takes half a second to load, and a command needs little of it. */
+/** Loaded when it is wanted: a command needs little of what all of them load. */
 const commands: Readonly<Record<string, () => Promise<(program: Command) => void>>> = {
   up: async () => (await import("./commands/up.ts")).addUpCommand,
   down: async () => (await import("./commands/down.ts")).addDownCommand,

@@ -38,7 +38,7 @@ export class LocalEmbedder implements Embedder {
     this.space = readModel(modelPath, dtype).space;
     this.#processes = processes;
     this.#pool = new ChildPool({
-      entry: new URL("../dist/compute-process.js", import.meta.url),
+      entry: new URL(import.meta.resolve("@millrace/embedding/compute-process")),
       size: processes,
       inFlightPerChildMax,
       niceness,

@@ -24,7 +24,7 @@ export class TransformersProcess {
   constructor(options: TransformersProcessOptions, niceness = 0) {
     this.#pool = new ChildPool({
       niceness,
-      entry: new URL("../dist/transformers-process.js", import.meta.url),
+      entry: new URL(import.meta.resolve("@millrace/embedding/transformers-process")),
       size: 1,
       args: [JSON.stringify(options)],
     });

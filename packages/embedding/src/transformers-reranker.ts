@@ -27,7 +27,7 @@ export class TransformersReranker implements Reranker {
     this.fingerprint = pipelineFingerprintOf({ reranker: folderHash(folder, dtype) });
     const options: RerankProcessOptions = { folder, dtype, threads };
     this.#pool = new ChildPool({
-      entry: new URL("../dist/rerank-process.js", import.meta.url),
+      entry: new URL(import.meta.resolve("@millrace/embedding/rerank-process")),
       size: 1,
       args: [JSON.stringify(options)],
     });

@@ -29,7 +29,7 @@ export function milvusLiteCommand(
 ): { readonly command: string; readonly args: readonly string[] } {
   const bin = join(runtime, "python", "bin");
   firstExisting([join(bin, "milvus-lite")], "milvus-lite");
-  const program = fileURLToPath(new URL("../python/milvus_lite_server.py", import.meta.url));
+  const program = fileURLToPath(import.meta.resolve("@millrace/stack/milvus_lite_server.py"));
   // Isolated: not even a module that lies in the home may take the place of its own.
   const args = ["-I", program, "server", "--host", "127.0.0.1", "--port", String(port), "--data-dir", data];
   return { command: join(bin, "python"), args };
