@@ -1,4 +1,4 @@
-import type { Dirent } from "node:fs";
+import { type Dirent, lstatSync } from "node:fs";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { InvalidInputError, knownExtensions, limits, mediaTypeOf } from "@millrace/core";
@@ -165,7 +165,8 @@ class Findings {
   async #add(path: string, relativePath: string): Promise<void> {
     let bytes: number;
     try {
-      bytes = (await lstat(path)).size;
+      // Nothing else is done meanwhile, and to wait for each of thousands would take ten times as long.
+      bytes = lstatSync(path).size;
     } catch {
       return this.fail(path, relativePath, 0, "file.unreadable", "The file went away, or its folder cannot be searched");
     }

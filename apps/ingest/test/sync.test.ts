@@ -11,7 +11,7 @@ import { Ledger } from "@millrace/ledger";
 import { connectRedis, loadConfig } from "@millrace/runtime";
 import { readRunState } from "@millrace/stack";
 import { MilvusVectorStore } from "@millrace/vector-store";
-import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
 
 /** The folder is the truth, and the documents follow it: on the built command, with everything real. */
 const command = fileURLToPath(new URL("../bin/millrace.js", import.meta.url));
@@ -278,12 +278,18 @@ async function settled(ingestId: string): Promise<void> {
     last = (await events.readEvents(name, ingestId, last, 1_000)).at(-1)?.eventId ?? last;
 }
 
-/** Chunks of the last version of a document that were embedded, as its worker logged it. */
+/** Chunks of the last version of a document that were embedded, as its worker logs it, once the ledger knows. */
 async function embeddedChunks(source: string): Promise<number | undefined> {
   const name = parseProjectName(project);
   const documentId = documentIdOf(name, source);
   const generation = (await ledger.get(name, documentId))?.liveGeneration;
-  const log = await readFile(join(home, "logs", "worker-1.log"), "utf8");
-  const line = log.split("\n").find((each) => each.includes(`"generation":"${generation}"`) && each.includes("document.processed"));
-  return line === undefined ? undefined : (JSON.parse(line) as { embedded?: number }).embedded;
+  const line = await vi.waitFor(
+    async () => {
+      const lines = (await readFile(join(home, "logs", "worker-1.log"), "utf8")).split("\n");
+      const found = lines.find((each) => each.includes(`"generation":"${generation}"`) && each.includes("document.processed"));
+      return found ?? expect.fail(`${source} is not in the worker's log`);
+    },
+    { timeout: 10_000 },
+  );
+  return (JSON.parse(line) as { embedded?: number }).embedded;
 }

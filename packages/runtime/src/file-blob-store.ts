@@ -107,8 +107,7 @@ export class FileBlobStore implements BlobStore {
   /** Gives the file its final name, which `fill` answers with, once its bytes are on the disk. What `fill` throws is thrown on. */
   async #write(fill: (file: FileHandle) => Promise<string>): Promise<void> {
     const temporary = join(this.#folder, "tmp", randomUUID());
-    await orUnavailable(mkdir(dirname(temporary), { recursive: true }));
-    const file = await orUnavailable(open(temporary, "wx", 0o600));
+    const file = await orUnavailable(inFolder(dirname(temporary), () => open(temporary, "wx", 0o600)));
     try {
       let path: string;
       try {
@@ -117,8 +116,7 @@ export class FileBlobStore implements BlobStore {
       } finally {
         await file.close();
       }
-      await orUnavailable(mkdir(dirname(path), { recursive: true }));
-      await orUnavailable(rename(temporary, path));
+      await orUnavailable(inFolder(dirname(path), () => rename(temporary, path)));
       await orUnavailable(syncFolder(dirname(path)));
     } catch (error) {
       await rm(temporary, { force: true });
@@ -142,6 +140,17 @@ async function namesIn(folder: string): Promise<string[]> {
   } catch (error) {
     if (isMissing(error)) return [];
     throw error;
+  }
+}
+
+/** Makes the folder where what is to be done there finds none, which is so for the first files only. */
+async function inFolder<T>(folder: string, operation: () => Promise<T>): Promise<T> {
+  try {
+    return await operation();
+  } catch (error) {
+    if (!isMissing(error)) throw error;
+    await mkdir(folder, { recursive: true });
+    return operation();
   }
 }
 
