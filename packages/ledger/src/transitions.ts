@@ -30,13 +30,15 @@ local function emit(ingestId, state, told)
   local t = told or {}
   local event = {id, get('source'), state, t.chunks or 0, t.done or 0, t.tokens or 0, t.code or '', t.message or ''}
   redis.call('XADD', stream, 'MAXLEN', '~', 200000, '*', 'e', table.concat(event, '\\0'))
-  redis.call('EXPIRE', stream, 86400)
+  -- Not with every step: a day is long.
+  if state ~= 'parsing' and state ~= 'embedding' then redis.call('EXPIRE', stream, 86400) end
 end
-local function setState(state)
+-- With what else is to be set of the document, so that it is one command.
+local function setState(state, ...)
   local old, source = get('state'), get('source')
   if old ~= '' then redis.call('ZREM', KEYS[3], old .. '\\0' .. source .. '\\0' .. id) end
   redis.call('ZADD', KEYS[3], 0, state .. '\\0' .. source .. '\\0' .. id)
-  redis.call('HSET', doc, 'state', state, 'updatedAt', now)
+  redis.call('HSET', doc, 'state', state, 'updatedAt', now, ...)
 end
 local function clearFailure()
   redis.call('HDEL', doc, 'errorCode', 'errorMessage', 'errorStage', 'errorRetryable', 'retryAt')
@@ -196,10 +198,9 @@ if get('run') ~= '' then
 end
 -- Another live document of the same bytes, made in the same way: its vectors may be used.
 local twin = redis.call('HGET', KEYS[9], get('contentHash') .. ':' .. get('fingerprint')) or ''
-redis.call('HSET', doc, 'run', ARGV[3], 'stage', 'parsing', 'twin', twin)
 redis.call('HDEL', doc, 'retryAt')
 redis.call('HINCRBY', doc, 'attempts', 1)
-setState('parsing')
+setState('parsing', 'run', ARGV[3], 'stage', 'parsing', 'twin', twin)
 emit(get('ingestId'), 'parsing')
 return 1
 `;
@@ -214,8 +215,7 @@ const advance = `${prelude}
 if get('pendingGeneration') ~= ARGV[2] then return 0 end
 -- Never less than a run before wrote: those rows exist too, and must be found again if all this comes to nothing.
 local chunks = math.max(tonumber(ARGV[3]), tonumber(get('pendingChunks')))
-redis.call('HSET', doc, 'pendingChunks', chunks, 'pendingDone', ARGV[4], 'stage', 'embedding')
-setState('embedding')
+setState('embedding', 'pendingChunks', chunks, 'pendingDone', ARGV[4], 'stage', 'embedding')
 emit(get('ingestId'), 'embedding', {chunks = chunks, done = ARGV[4]})
 return 1
 `;
@@ -244,13 +244,12 @@ if get('pendingGeneration') ~= generation then return live == generation and 2 o
 dropRows(live, get('liveChunks'))
 redis.call('HDEL', KEYS[5], id .. ':' .. generation)
 forgetContent()
-redis.call('HSET', doc, 'liveGeneration', generation, 'liveChunks', ARGV[3], 'liveTokens', ARGV[4], 'liveContentHash', get('contentHash'),
-  'liveFingerprint', get('fingerprint'), 'title', ARGV[5], 'metadata', ARGV[6], 'timings', ARGV[7], 'liveAt', now)
 redis.call('HSET', KEYS[9], get('contentHash') .. ':' .. get('fingerprint'), id)
 closePending()
 clearFailure()
 local state = ARGV[3] == '0' and 'empty' or 'live'
-setState(state)
+setState(state, 'liveGeneration', generation, 'liveChunks', ARGV[3], 'liveTokens', ARGV[4], 'liveContentHash', get('contentHash'),
+  'liveFingerprint', get('fingerprint'), 'title', ARGV[5], 'metadata', ARGV[6], 'timings', ARGV[7], 'liveAt', now)
 if isLastOpen(get('ingestId')) then advanceEpoch() else advanceEpochHeld(ARGV[8]) end
 emit(get('ingestId'), state, {chunks = ARGV[3], tokens = ARGV[4]})
 return 1
@@ -274,8 +273,7 @@ failureFields(ARGV[3], ARGV[4], ARGV[5], final == 'quarantined' and '0' or ARGV[
 if final == '' then
   local pause = math.floor(math.min(tonumber(ARGV[10]) * 2 ^ (failures - 1), tonumber(ARGV[11])) * tonumber(ARGV[12]))
   redis.call('HDEL', doc, 'run')
-  redis.call('HSET', doc, 'retryAt', now + pause)
-  setState('queued')
+  setState('queued', 'retryAt', now + pause)
   emit(get('ingestId'), 'retrying', {code = ARGV[3], message = ARGV[4]})
   return {failures, pause}
 end
