@@ -201,6 +201,17 @@ describe("Ledger", () => {
     expect((await ledger.list({ project, state: "failed", limit: 10 })).entries.map((entry) => entry.source)).toEqual(["other.md"]);
   });
 
+  it("finds the rows of every run again when a version is given up", async () => {
+    const { project, documentId, plan, ref, failure } = setUp();
+    const given = ref((await plan("c1")).generation);
+    await ledger.advance(given, { chunks: 5, done: 0 });
+    // Another run, which knows of fewer when it fails.
+    await ledger.begin(given, "run-2");
+    await ledger.advance(given, { chunks: 2, done: 0 });
+    await ledger.fail(given, failure, { finalState: "failed" });
+    expect(await ledger.garbage(project, 10)).toEqual([{ ...given, documentId, chunks: 5 }]);
+  });
+
   it("tells the ingest run what happens to its documents, and that a later run took over", async () => {
     const { project, plan, ref } = setUp();
     const { generation } = await plan("c1", { ingestId: "first" });
