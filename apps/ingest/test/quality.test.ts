@@ -161,5 +161,5 @@ describe.skipIf(!existsSync(cranfield))("Cranfield, 1,400 abstracts and 225 quer
     expect(result.runs[0]?.queries).toHaveLength(225);
     expect(hybrid).toBeGreaterThanOrEqual(0.562);
     expect(hybrid).toBeGreaterThan(Math.max(dense ?? 1, keyword ?? 1));
-  }, 300_000);
+  }, 900_000);
 });
