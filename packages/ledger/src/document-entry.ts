@@ -7,6 +7,9 @@ export type DocumentState = (typeof documentStates)[number];
 /** States in which nothing more happens by itself. */
 export const settledStates: ReadonlySet<DocumentState> = new Set<DocumentState>(["live", "empty", "failed", "quarantined", "deleted"]);
 
+/** States in which a job is due or at work. */
+export const openStates: readonly DocumentState[] = documentStates.filter((state) => !settledStates.has(state));
+
 export interface DocumentFailure {
   readonly code: string;
   readonly message: string;

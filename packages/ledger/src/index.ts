@@ -1,5 +1,12 @@
 export { ApiKeys, type KeyDescription, type Principal, type Scope } from "./api-keys.ts";
-export { type DocumentEntry, type DocumentFailure, type DocumentState, documentStates, settledStates } from "./document-entry.ts";
+export {
+  type DocumentEntry,
+  type DocumentFailure,
+  type DocumentState,
+  documentStates,
+  openStates,
+  settledStates,
+} from "./document-entry.ts";
 export { documentJson } from "./document-json.ts";
 export { EmbeddingSpaces } from "./embedding-spaces.ts";
 export {

@@ -1,5 +1,5 @@
 import { type BlobStore, chunkIdOf, chunkIdsOf, type ProjectName, type RowIdentity, type VectorStore } from "@millrace/core";
-import type { DocumentEntry, DocumentState } from "./document-entry.ts";
+import { type DocumentEntry, type DocumentState, openStates } from "./document-entry.ts";
 import type { GenerationRef, Ledger } from "./ledger.ts";
 
 /**
@@ -62,7 +62,6 @@ export interface RedriveCursor {
   readonly cursor: string | undefined;
 }
 
-const openStates: readonly DocumentState[] = ["queued", "parsing", "embedding"];
 const documentsPerPage = 250;
 /** A blob younger than this may belong to a document that is just being planned. */
 const blobAgeMsMin = 3_600_000;

@@ -1,6 +1,6 @@
 import { type ProjectName, parseProjectName, spaceMismatch } from "@millrace/core";
 import { embeddingSpaceOf } from "@millrace/embedding";
-import { type Finding, Reconciler } from "@millrace/ledger";
+import { type Finding, openStates, Reconciler } from "@millrace/ledger";
 import { loadConfig, readRedisSafety } from "@millrace/runtime";
 import type { Command } from "commander";
 import { listDocuments } from "../document-lookup.ts";
@@ -104,7 +104,7 @@ async function findWarnings({ redis, producer, ledger }: Session, projects: read
   if (counts.waiting > 0 && (await producer.isPaused("documents"))) warn("queue.paused", "The queue is paused: resume it in the dashboard");
   let movedAt = 0;
   for (const project of projects) {
-    for (const state of ["queued", "parsing", "embedding"] as const) {
+    for (const state of openStates) {
       for await (const entry of listDocuments(ledger, project, { state })) movedAt = Math.max(movedAt, entry.updatedAt);
     }
   }

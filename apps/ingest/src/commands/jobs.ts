@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { fingerprintWith, InvalidInputError, type ProjectName, parseProjectName } from "@millrace/core";
 import { embeddingSpaceOf } from "@millrace/embedding";
-import { type DocumentEntry, type DocumentState, documentJson } from "@millrace/ledger";
+import { type DocumentEntry, type DocumentState, documentJson, openStates } from "@millrace/ledger";
 import { queueNames } from "@millrace/queue";
 import { loadConfig, pipelineFingerprint } from "@millrace/runtime";
 import type { Command } from "commander";
@@ -21,7 +21,6 @@ interface RetryOptions {
 }
 
 const failedStates = ["failed", "quarantined"] as const;
-const openStates = ["queued", "parsing", "embedding"] as const;
 const rowsPerStateMax = 100;
 
 export function addJobsCommands(program: Command): void {
