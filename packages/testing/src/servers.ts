@@ -178,14 +178,31 @@ function accepts(port: number): Promise<boolean> {
   });
 }
 
-/** A port of the loopback that nobody listens on now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
+/**
+ * Ports that the system gives nobody by itself: not to a connection, nor to a server that asks for any (from 32768 on Linux, from 49152
+ * on macOS and Windows). One of those may be another's by the time that it is used, which is minutes where a file's first tests do not.
+ */
+const portMin = 10_000;
+const portMax = 32_767;
+/** Vitest's processes that run side by side count from 1 each; a port is given by only one of them. */
+const workersMax = 16;
+let nextPort = portMin + Math.floor(Math.random() * (portMax - portMin));
+
+/** A port of the loopback that nobody listens on now, and that nobody is given again for thousands of calls. */
+export async function freePort(): Promise<number> {
+  const worker = Number(process.env["VITEST_POOL_ID"] ?? 0) % workersMax;
+  for (let tries = 0; tries < portMax - portMin; tries++) {
+    const port = nextPort;
+    nextPort = nextPort === portMax ? portMin : nextPort + 1;
+    if (port % workersMax === worker && (await canListen(port))) return port;
+  }
+  throw new Error(`no port from ${portMin} to ${portMax} is free`);
+}
+
+function canListen(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
     const server = createServer();
-    server.once("error", reject).listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      server.close(() => (typeof address === "object" && address !== null ? resolve(address.port) : reject(new Error("no port"))));
-    });
+    server.once("error", () => resolve(false)).listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
   });
 }
 
