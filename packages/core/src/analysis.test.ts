@@ -1,3 +1,5 @@
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { joinedTermsOf, queryTermsOf, termsOf } from "./analysis.ts";
@@ -80,4 +82,16 @@ describe("stem", () => {
   )("%s → %s", (word, expected) => {
     expect(stem(word)).toBe(expected);
   });
+});
+
+it("remembers words without the texts that they stood in", () => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc") as () => void;
+  const megabytesUsed = (): number => {
+    collectGarbage();
+    return process.memoryUsage().heapUsed / 1e6;
+  };
+  const before = megabytesUsed();
+  for (let index = 0; index < 16; index++) termsOf(`${"mill ".repeat(200_000)}${"race".repeat(4)}${index}`);
+  expect(megabytesUsed() - before).toBeLessThan(4);
 });

@@ -1,3 +1,4 @@
+import { copied } from "./copied.ts";
 import { stem } from "./stem.ts";
 
 /**
@@ -71,17 +72,21 @@ const rememberedCharsMax = 32;
 function normalise(word: string): readonly string[] {
   const known = remembered.get(word);
   if (known !== undefined) return known;
+  if (word.length > rememberedCharsMax) return foldedTerms(word);
+  if (remembered.size >= rememberedMax) remembered.clear();
+  const own = copied(word);
+  const terms = foldedTerms(own);
+  remembered.set(own, terms);
+  return terms;
+}
+
+function foldedTerms(word: string): readonly string[] {
   const folded = word
     .normalize("NFKD")
     .replace(/[\u0300-\u036f]/g, "")
     .toLowerCase()
     .normalize("NFKC");
-  const terms = folded.split(/[^\p{L}\p{N}\p{M}]+/u).flatMap((part) => (part === "" ? [] : [stem(part)]));
-  if (word.length <= rememberedCharsMax) {
-    if (remembered.size >= rememberedMax) remembered.clear();
-    remembered.set(word, terms);
-  }
-  return terms;
+  return folded.split(/[^\p{L}\p{N}\p{M}]+/u).flatMap((part) => (part === "" ? [] : [stem(part)]));
 }
 
 function* pairsOf(run: string, offset: number): Generator<Term> {

@@ -13,6 +13,7 @@ export { bm25Parameters } from "./bm25.ts";
 export { normaliseQuery, searchCacheKey } from "./cache-key.ts";
 export { type ChunkingOptions, chunkDocument } from "./chunk.ts";
 export { embeddedText, headerFor } from "./chunk-header.ts";
+export { copied } from "./copied.ts";
 export { sha256Of } from "./digest.ts";
 export type { Block, BlockKind, Chunk, ChunkRecord, Metadata, MetadataValue, ParsedDocument, Span } from "./document.ts";
 export { dot } from "./dot.ts";

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Tokenizer as ModelTokenizer } from "@huggingface/tokenizers";
-import type { TokenCounter } from "@millrace/core";
+import { copied, type TokenCounter } from "@millrace/core";
 
 /**
  * The model's own tokenizer. A BERT tokenizer never joins across white space, so a text's ids are the ids of its words one after another; words repeat,
@@ -27,15 +27,17 @@ const partsOfPlainWord = /[0-9A-Za-z]+|[^0-9A-Za-z]/g;
 /** By the part of transformers.js that this is about: the whole takes 15 MB and a quarter of a second in every process. */
 export function loadTokenizer(modelFolder: string): Tokenizer {
   const read = (name: string): object => JSON.parse(readFileSync(join(modelFolder, name), "utf8"));
-  const tokenizer = new ModelTokenizer(read("tokenizer.json"), read("tokenizer_config.json"));
+  const json = read("tokenizer.json");
+  const tokenizer = new ModelTokenizer(json, read("tokenizer_config.json"));
   const idsOf = (text: string): number[] => tokenizer.encode(text, { add_special_tokens: false }).ids;
+  const piecesOf = wordPieces(json as BertTokenizerJson);
   const [prefix, suffix] = specialTokens(tokenizer.encode("a").ids, idsOf("a"));
   const remembered = new Map<string, number[]>();
   const wordIds = (word: string): number[] => {
     const known = remembered.get(word);
     if (known !== undefined) return known;
     const parts = plainWord.test(word) ? (word.match(partsOfPlainWord) ?? []) : [];
-    const ids = parts.length > 1 ? parts.flatMap(wordIds) : idsOf(word);
+    const ids = parts.length > 1 ? parts.flatMap(wordIds) : ((parts.length === 1 ? piecesOf(word) : undefined) ?? idsOf(word));
     if (word.length <= wordCharsMax) {
       if (remembered.size >= wordsRememberedMax) remembered.clear();
       remembered.set(copied(word), ids);
@@ -55,9 +57,41 @@ export function loadTokenizer(modelFolder: string): Tokenizer {
   };
 }
 
-/** V8 takes a word out of a text by pointing into it: whoever keeps the word keeps the text. */
-function copied(word: string): string {
-  return Buffer.from(word, "utf16le").toString("utf16le");
+interface BertTokenizerJson {
+  readonly model: {
+    readonly vocab: Readonly<Record<string, number>>;
+    readonly continuing_subword_prefix: string;
+    readonly max_input_chars_per_word: number;
+  };
+  readonly normalizer: { readonly lowercase: boolean };
+}
+
+/**
+ * Ids of a plain word that has no marks inside, as WordPiece finds them: the longest entry of the vocabulary that the rest of the word begins with, again and again. The
+ * library joins single characters for every length it tries, which took as long as all the rest of cutting a document whose words are new.
+ * @returns a function that gives undefined for a word that the vocabulary cannot spell
+ */
+function wordPieces({ model, normalizer }: BertTokenizerJson): (word: string) => number[] | undefined {
+  const { continuing_subword_prefix: continued, max_input_chars_per_word: charsMax } = model;
+  const vocabulary = new Map(Object.entries(model.vocab));
+  const pieceCharsMax = Math.max(...[...vocabulary.keys()].map((piece) => piece.length));
+  return (word) => {
+    if (word.length > charsMax) return undefined;
+    const spelled = normalizer.lowercase ? word.toLowerCase() : word;
+    const ids: number[] = [];
+    for (let start = 0; start < spelled.length; ) {
+      let end = Math.min(spelled.length, start + pieceCharsMax);
+      let id: number | undefined;
+      for (; end > start; end--) {
+        id = vocabulary.get((start === 0 ? "" : continued) + spelled.slice(start, end));
+        if (id !== undefined) break;
+      }
+      if (id === undefined) return undefined;
+      ids.push(id);
+      start = end;
+    }
+    return ids;
+  };
 }
 
 /** What the tokenizer puts before and after the ids of a text. */
