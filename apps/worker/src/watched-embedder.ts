@@ -1,7 +1,7 @@
 import type { Chunk, ChunkingOptions, EmbeddingSpace, EmbedPurpose, ParsedDocument } from "@millrace/core";
 import type { ChunkingEmbedder } from "./process-document.ts";
 
-/** An embedder that tells whether it has something to do. */
+/** An embedder that tells how much it has to do. */
 export class WatchedEmbedder implements ChunkingEmbedder {
   readonly space: EmbeddingSpace;
   readonly #inner: ChunkingEmbedder;
@@ -12,8 +12,9 @@ export class WatchedEmbedder implements ChunkingEmbedder {
     this.#inner = inner;
   }
 
-  get isBusy(): boolean {
-    return this.#calls > 0;
+  /** How many wait for their vectors. */
+  get calls(): number {
+    return this.#calls;
   }
 
   async embed(texts: readonly string[], signal: AbortSignal, purpose?: EmbedPurpose): Promise<Float32Array[]> {

@@ -22,8 +22,11 @@ export interface WorkerParts {
 
 /** Jobs under way get this long to finish at a stop, before they are aborted and handed back. */
 const drainMs = 8_000;
-/** Short documents that are done within a moment share a write, and what follows it. While the model is busy that delays nothing but a document's own end. */
-const writeLingerMs = 250;
+/**
+ * How long documents that are done wait for others to share a write, and what follows it, with: while the model has several more in hand that delays nothing
+ * but their own end, with few it may be waiting for the next soon, and with none it is.
+ */
+const writeLinger = { plentyMs: 1_000, plenty: 4, fewMs: 250 };
 
 /**
  * Connects a worker and starts its consumers.
@@ -52,8 +55,11 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
     address: milvusAddress,
     space: embedder.space,
     redis: ledgerRedis,
-    writeLingerMs,
-    isMoreComing: () => watched.isBusy,
+    writeLingerMs: () => {
+      const { calls } = watched;
+      if (calls >= writeLinger.plenty) return writeLinger.plentyMs;
+      return calls > 0 ? writeLinger.fewMs : 0;
+    },
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());

@@ -135,7 +135,8 @@ export class LiteFlush {
 export const flushBytes = { searched: 512 * 1024, unsearched: 2 * 1024 * 1024 } as const;
 /** Less than this costs a search less than a small segment file does. */
 const idleBytesMin = 128 * 1024;
-const idleMs = 1_000;
+/** Longer than writers of many small documents wait for company, which are not idle. */
+const idleMs = 2_000;
 const flushMsMax = 10_000;
 const markMs = 3_000;
 const pollMs = 5;

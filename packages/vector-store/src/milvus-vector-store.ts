@@ -49,13 +49,13 @@ export interface MilvusVectorStoreOptions extends MilvusAddress {
   readonly laneKey?: string;
   /** Collections are named `<prefix>_<fingerprint>`. */
   readonly collectionPrefix?: string;
-  /** Whether vectors are being made to search by or to write: what waits for Milvus then waits for those, and goes with them in one request. */
+  /** Whether vectors are being made to search by: searches that wait for Milvus then wait for those, and go with them in one request. */
   readonly isMoreComing?: () => boolean;
   /**
-   * How long writes wait for others to go with, in milliseconds, when there was one just before and more may come: for who writes many small documents, since
-   * a write costs both sides more than the rows in it. Default 0.
+   * How long after the last write others wait for company, in milliseconds; asked whenever one comes and when the time is over. For who writes many small
+   * documents, since a write costs both sides more than the rows in it. Default 0.
    */
-  readonly writeLingerMs?: number;
+  readonly writeLingerMs?: () => number;
   /** Is told of every search by vector and its hits, and must not throw. */
   readonly onSearch?: (request: StoreSearch, hits: readonly StoredHit[]) => void;
 }
@@ -134,7 +134,7 @@ export class MilvusVectorStore implements VectorStore {
       sizeOf: ({ rows, bytes }) => Math.max(rows.length / limits.storeBatchRowsMax, bytes / limits.storeBatchBytesMax),
       sizeMax: 1,
       inFlightMax: 1,
-      lingerMs: ({ agoMs }) => (options.isMoreComing?.() === false ? 0 : Math.max(0, (options.writeLingerMs ?? 0) - agoMs)),
+      lingerMs: ({ agoMs }) => Math.max(0, (options.writeLingerMs?.() ?? 0) - agoMs),
       // A row that the server does not take must not keep others out.
       isOneToBlame: (error) => isMillraceError(error) && error.code === "store.failed",
     });

@@ -1,3 +1,4 @@
+import { setImmediate as immediately } from "node:timers/promises";
 import { type ChunkRecord, chunkIdOf, chunkIdsOf, type EmbeddingSpace, parseProjectName } from "@millrace/core";
 import { startMilvusLite, startRedis, type TestMilvusLite, type TestRedis } from "@millrace/testing";
 import { MilvusVectorStore } from "@millrace/vector-store";
@@ -18,7 +19,7 @@ let store: MilvusVectorStore;
 beforeAll(async () => {
   [redisServer, milvus] = await Promise.all([startRedis(), startMilvusLite()]);
   redis = new Redis(redisServer.url);
-  store = new MilvusVectorStore({ address: milvus.address, redis, space, laneKey, writeLingerMs: 100 });
+  store = new MilvusVectorStore({ address: milvus.address, redis, space, laneKey, writeLingerMs: () => 100 });
   await store.upsert(recordsOf("first", 1), signal);
 });
 afterAll(async () => {
@@ -87,15 +88,17 @@ test("a document that is given up while it waits for company is not written, and
   expect((await store.existing(p, [...chunkIdsOf(p, "given-up", "g", 1), ...chunkIdsOf(p, "other", "g", 1)], signal)).size).toBe(1);
 });
 
-test("a write does not wait for company when no vectors are being made", async () => {
-  const patient = { address: milvus.address, redis, space, laneKey, writeLingerMs: 600_000 };
-  for (const isMoreComing of [() => false, undefined]) {
-    const other = new MilvusVectorStore({ ...patient, ...(isMoreComing === undefined ? {} : { isMoreComing }) });
-    await other.upsert(recordsOf("alone", 1), signal);
-    const second = other.upsert(recordsOf("second", 1), AbortSignal.timeout(2_000));
-    await (isMoreComing === undefined ? expect(second).rejects.toThrow() : second);
-    await other.close();
-  }
+test("writes wait for company as long as there may be some, and leave together once another comes and there is none", async () => {
+  let lingerMs = 600_000;
+  const patient = new MilvusVectorStore({ address: milvus.address, redis, space, laneKey, writeLingerMs: () => lingerMs });
+  await patient.upsert(recordsOf("alone", 1), signal);
+  await expect(patient.upsert(recordsOf("given up", 1), AbortSignal.timeout(1_000))).rejects.toThrow("timeout");
+  const waiting = patient.upsert(recordsOf("waiting", 1), signal);
+  await immediately(); // it has been looked at, and waits
+  lingerMs = 0;
+  const writes = await writesOf(() => Promise.all([waiting, patient.upsert(recordsOf("last", 1), signal)]));
+  expect(writes).toBe(1);
+  await patient.close();
 });
 
 test("no JSON is made of the rows of a write", async () => {
