@@ -7,21 +7,18 @@ import { connectQueueRedis } from "./queue-connection.ts";
 import { type ServiceSpec, Supervisor } from "./supervisor.ts";
 
 const stopMsMax = 55_000;
-/**
- * What a process's V8 keeps for itself. The space for what is new in a heap would grow to 16 MiB in each of two halves when a program is loaded or an ingest is long, and
- * stay so, for no time that could be measured.
- */
+/** What a process's V8 keeps for itself. */
 const nodeArguments = {
+  // The space for what is new in its heap would grow to 16 MiB in each of two halves when the program is loaded, and stay so, for no time that could be measured.
   query: ["--max-semi-space-size=2"],
   // It has nothing to be quick about.
   dashboard: ["--optimize-for-size"],
   /**
    * What a worker spends on its heap, its compute processes cannot have: garbage is collected in one thread, as in the children, and when the heap is a third larger than
    * what was in use the last time, where V8 would wait for several times that. And code is optimised after four times the usual work: Node 20 knows that setting, later versions
-   * have a cheaper compiler before the optimising one, and refuse what they do not know.
+   * have a cheaper compiler before the optimising one, and refuse what they do not know. The space for what is new may grow as V8 likes: 30 MB for a tenth of the worker's time.
    */
   worker: [
-    "--max-semi-space-size=4",
     "--single-threaded-gc",
     "--heap-growing-percent=30",
     ...(process.versions.node.startsWith("20.") ? ["--interrupt-budget=270336"] : []),
