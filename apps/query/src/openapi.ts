@@ -1,5 +1,6 @@
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 import { fusions, limits, mediaTypes, rerankedScale, scoreScales, searchModes } from "@millrace/core";
+import { documentStates } from "@millrace/ledger";
 import type { Env } from "hono";
 
 const problem = z
@@ -264,7 +265,7 @@ export const usage = z
   })
   .openapi("Usage");
 
-const documentState = z.enum(["queued", "parsing", "embedding", "live", "empty", "failed", "quarantined", "deleted"]);
+const documentState = z.enum(documentStates);
 
 export const document = z
   .object({
