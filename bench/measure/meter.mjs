@@ -18,7 +18,7 @@ export function roleOf(command) {
 }
 
 const intervalMs = 250;
-/** Every fourth time all processes of the machine are gone through for new ones, in between only those known are looked at. */
+/** Every fourth time, and when there is a new root, all processes of the machine are gone through for new ones; in between only those known are looked at. */
 const samplesPerTree = 4;
 /**
  * For each process the kernel goes through all of its pages, which takes as long as many documents do: memory is looked at again after so many times what
@@ -28,7 +28,7 @@ const restPerMemory = 100;
 
 /**
  * Memory and processor time of process trees, sampled while something runs. Peaks are of the sums at one instant, not sums of peaks. A process that
- * ends counts with what it was last seen to have used: at most a quarter of a second is lost, or the whole of one that lived for less than a second.
+ * ends counts with what it was last seen to have used: at most a quarter of a second is lost, or the whole of one below a root that lived for less than a second.
  */
 export class Meter {
   #roots;
@@ -36,8 +36,9 @@ export class Meter {
   /** When memory is looked at next, by `performance.now()`. */
   #memoryAt = 0;
   #timer;
-  /** pids of the last look at all processes */
+  /** pids of the last look at all processes, and how many roots there were */
   #pids = [];
+  #rootCount = 0;
   /** pid:start → { role, first, last } processor seconds */
   #cpu = new Map();
   #peak = { total: 0, store: 0, roles: {} };
@@ -62,8 +63,11 @@ export class Meter {
   }
 
   #sample(initial) {
-    const anew = this.#samples++ % samplesPerTree === 0;
-    if (anew) this.#pids = processTree(this.#roots()).map(({ pid }) => pid);
+    const roots = this.#roots();
+    // A command that was started meanwhile may be over before the next full look.
+    const anew = this.#samples++ % samplesPerTree === 0 || roots.length !== this.#rootCount;
+    this.#rootCount = roots.length;
+    if (anew) this.#pids = processTree(roots).map(({ pid }) => pid);
     const seen = [];
     for (const { pid, startTicks, cpuSeconds } of this.#pids.flatMap((pid) => readProcess(pid) ?? [])) {
       const key = `${pid}:${startTicks}`;
