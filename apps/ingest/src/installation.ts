@@ -16,7 +16,7 @@ const nodeArguments = {
   /**
    * What a worker spends on its heap, its compute processes cannot have: garbage is collected in one thread, as in the children, and when the heap is a third larger than
    * what was in use the last time, where V8 would wait for several times that. And code is optimised after four times the usual work: Node 20 knows that setting, later versions
-   * have a cheaper compiler before the optimising one, and refuse what they do not know. The space for what is new may grow as V8 likes: 30 MB for a tenth of the worker's time.
+   * have a cheaper compiler before the optimising one, and refuse what they do not know. The space for what is new may grow as V8 likes: 30 MB for a sixth of the worker's time.
    */
   worker: [
     "--single-threaded-gc",

@@ -65,7 +65,7 @@ function* mixedTerms(word: string, offset: number): Generator<Term> {
 
 /** Words repeat, so most of a text costs a look-up each. The memo forgets everything at this size. */
 const remembered = new Map<string, readonly string[]>();
-const rememberedMax = 10_000;
+const rememberedMax = 50_000;
 const rememberedCharsMax = 32;
 
 /** The terms of a word: one, or those of a compatibility form that holds what separates terms ("½" is "1⁄2"). */

@@ -12,8 +12,8 @@ export interface Tokenizer extends TokenCounter {
   encode(text: string): number[];
 }
 
-/** The memo, then some 3 MB, forgets everything at this size; the frequent words are back within a few documents. Three times as many save a thousandth of an ingest's time. */
-const wordsRememberedMax = 10_000;
+/** The memo, then some 9 MB, forgets everything at this size; the frequent words are back within a few documents. */
+const wordsRememberedMax = 30_000;
 /** Longer runs are rarely repeated. */
 const wordCharsMax = 32;
 /** What BERT calls white space: unlike JavaScript's \s it takes in neither U+FEFF nor the line separators' relatives. */
@@ -30,7 +30,7 @@ export function loadTokenizer(modelFolder: string): Tokenizer {
   const json = read("tokenizer.json");
   const tokenizer = new ModelTokenizer(json, read("tokenizer_config.json"));
   const idsOf = (text: string): number[] => tokenizer.encode(text, { add_special_tokens: false }).ids;
-  const piecesOf = wordPieces(json as BertTokenizerJson);
+  const piecesOf = wordPieces(json as BertTokenizerJson, (piece) => tokenizer.token_to_id(piece));
   const [prefix, suffix] = specialTokens(tokenizer.encode("a").ids, idsOf("a"));
   const remembered = new Map<string, number[]>();
   const wordIds = (word: string): number[] => {
@@ -58,11 +58,7 @@ export function loadTokenizer(modelFolder: string): Tokenizer {
 }
 
 interface BertTokenizerJson {
-  readonly model: {
-    readonly vocab: Readonly<Record<string, number>>;
-    readonly continuing_subword_prefix: string;
-    readonly max_input_chars_per_word: number;
-  };
+  readonly model: { readonly continuing_subword_prefix: string; readonly max_input_chars_per_word: number };
   readonly normalizer: { readonly lowercase: boolean };
 }
 
@@ -71,19 +67,20 @@ interface BertTokenizerJson {
  * library joins single characters for every length it tries, which took as long as all the rest of cutting a document whose words are new.
  * @returns a function that gives undefined for a word that the vocabulary cannot spell
  */
-function wordPieces({ model, normalizer }: BertTokenizerJson): (word: string) => number[] | undefined {
+function wordPieces(
+  { model, normalizer }: BertTokenizerJson,
+  idOf: (piece: string) => number | undefined,
+): (word: string) => number[] | undefined {
   const { continuing_subword_prefix: continued, max_input_chars_per_word: charsMax } = model;
-  const vocabulary = new Map(Object.entries(model.vocab));
-  const pieceCharsMax = Math.max(...[...vocabulary.keys()].map((piece) => piece.length));
   return (word) => {
     if (word.length > charsMax) return undefined;
     const spelled = normalizer.lowercase ? word.toLowerCase() : word;
     const ids: number[] = [];
     for (let start = 0; start < spelled.length; ) {
-      let end = Math.min(spelled.length, start + pieceCharsMax);
+      let end = spelled.length;
       let id: number | undefined;
       for (; end > start; end--) {
-        id = vocabulary.get((start === 0 ? "" : continued) + spelled.slice(start, end));
+        id = idOf((start === 0 ? "" : continued) + spelled.slice(start, end));
         if (id !== undefined) break;
       }
       if (id === undefined) return undefined;
