@@ -9,6 +9,7 @@ import { ParserPool } from "./parse/parser-pool.ts";
 import type { ChunkingEmbedder, Stage } from "./process-document.ts";
 import { Sweep } from "./sweep.ts";
 import { WatchedEmbedder } from "./watched-embedder.ts";
+import { writeLingerMs } from "./write-linger.ts";
 
 export interface WorkerParts {
   readonly config: Config;
@@ -22,12 +23,6 @@ export interface WorkerParts {
 
 /** Jobs under way get this long to finish at a stop, before they are aborted and handed back. */
 const drainMs = 8_000;
-/**
- * How long documents that are done wait for others to share a write, and what follows it, with: while the model has several more in hand that delays nothing
- * but their own end, with few it may be waiting for the next soon, and with none it is.
- */
-const writeLinger = { plentyMs: 1_000, plenty: 4, fewMs: 250 };
-
 /**
  * Connects a worker and starts its consumers.
  * @throws ConfigError `config.incomplete`, `redis.evicts` | DependencyError `redis.unavailable`
@@ -55,11 +50,7 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
     address: milvusAddress,
     space: embedder.space,
     redis: ledgerRedis,
-    writeLingerMs: () => {
-      const { calls } = watched;
-      if (calls >= writeLinger.plenty) return writeLinger.plentyMs;
-      return calls > 0 ? writeLinger.fewMs : 0;
-    },
+    writeLingerMs: () => writeLingerMs(watched.calls),
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());
