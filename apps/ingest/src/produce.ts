@@ -62,7 +62,8 @@ export interface PlannedDocument {
 const batchDocumentsMin = 8;
 const batchDocumentsMax = 128;
 const batchBytesMax = 64 * 1024 * 1024;
-const concurrency = 4;
+/** Files read and stored at the same time. Their bytes are limited by the batch; the more of them wait for the disk, the fewer of its turns they need. */
+const filesInHand = 16;
 const roomPollMs = 500;
 
 /**
@@ -214,6 +215,6 @@ async function mapConcurrently<T, R>(items: readonly T[], map: (item: T, index: 
       }
     }
   };
-  await Promise.all(Array.from({ length: concurrency }, lane));
+  await Promise.all(Array.from({ length: filesInHand }, lane));
   return results;
 }

@@ -50,7 +50,7 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
     address: milvusAddress,
     space: embedder.space,
     redis: ledgerRedis,
-    writeLingerMs: () => writeLingerMs(watched.calls),
+    writeLingerMs: (waiting) => writeLingerMs(watched.calls, waiting, config.workerConcurrency),
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());

@@ -18,10 +18,11 @@ export interface BatcherOptions<Request, Reply> {
   /** Batches of all kinds together in flight at most; asked each time. Default: as many as there are kinds. */
   readonly inFlightAllMax?: () => number;
   /**
-   * For how many milliseconds those that could leave wait on for company, unless they fill a batch; asked again when that is over, and they leave at 0.
+   * For how many milliseconds those that could leave wait on for company, unless they fill a batch; asked again when that is over or another comes,
+   * with the number that waits, and they leave at 0.
    * Default: they leave at once.
    */
-  readonly lingerMs?: (last: LastBatch, first: Request) => number;
+  readonly lingerMs?: (last: LastBatch, first: Request, waiting: number) => number;
   /** Whether a batch failed for what one request is, so that each is to be sent alone. Default: never. */
   readonly isOneToBlame?: (error: unknown) => boolean;
 }
@@ -152,7 +153,7 @@ export class Batcher<Request, Reply> {
   #lingerMs({ last, waiting }: Kind<Request, Reply>): number {
     const [first] = waiting;
     if (this.#options.lingerMs === undefined || last === undefined || first === undefined) return 0;
-    return this.#options.lingerMs({ ...last, agoMs: performance.now() - last.endedAt }, first.request);
+    return this.#options.lingerMs({ ...last, agoMs: performance.now() - last.endedAt }, first.request, waiting.size);
   }
 
   async #send(batch: readonly Waiting<Request, Reply>[]): Promise<void> {

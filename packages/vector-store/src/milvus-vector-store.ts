@@ -52,10 +52,10 @@ export interface MilvusVectorStoreOptions extends MilvusAddress {
   /** Whether vectors are being made to search by: searches that wait for Milvus then wait for those, and go with them in one request. */
   readonly isMoreComing?: () => boolean;
   /**
-   * How long after the last write others wait for company, in milliseconds; asked whenever one comes and when the time is over. For who writes many small
+   * How long after the last write others wait for company, in milliseconds; asked, with their number, whenever one comes and when the time is over. For who writes many small
    * documents, since a write costs both sides more than the rows in it. Default 0.
    */
-  readonly writeLingerMs?: () => number;
+  readonly writeLingerMs?: (waiting: number) => number;
   /** Is told of every search by vector and its hits, and must not throw. */
   readonly onSearch?: (request: StoreSearch, hits: readonly StoredHit[]) => void;
 }
@@ -134,7 +134,7 @@ export class MilvusVectorStore implements VectorStore {
       sizeOf: ({ rows, bytes }) => Math.max(rows.length / limits.storeBatchRowsMax, bytes / limits.storeBatchBytesMax),
       sizeMax: 1,
       inFlightMax: 1,
-      lingerMs: ({ agoMs }) => Math.max(0, (options.writeLingerMs?.() ?? 0) - agoMs),
+      lingerMs: ({ agoMs }, _first, waiting) => Math.max(0, (options.writeLingerMs?.(waiting) ?? 0) - agoMs),
       // A row that the server does not take must not keep others out.
       isOneToBlame: (error) => isMillraceError(error) && error.code === "store.failed",
     });

@@ -88,14 +88,13 @@ test("a document that is given up while it waits for company is not written, and
   expect((await store.existing(p, [...chunkIdsOf(p, "given-up", "g", 1), ...chunkIdsOf(p, "other", "g", 1)], signal)).size).toBe(1);
 });
 
-test("writes wait for company as long as there may be some, and leave together once another comes and there is none", async () => {
-  let lingerMs = 600_000;
-  const patient = new MilvusVectorStore({ address: milvus.address, redis, space, laneKey, writeLingerMs: () => lingerMs });
-  await patient.upsert(recordsOf("alone", 1), signal);
+test("writes wait for company as long as they are told to, by how many of them wait, and leave together", async () => {
+  const writeLingerMs = (waiting: number): number => (waiting < 2 ? 600_000 : 0);
+  const patient = new MilvusVectorStore({ address: milvus.address, redis, space, laneKey, writeLingerMs });
+  await patient.upsert(recordsOf("alone", 1), signal); // nobody was there before it
   await expect(patient.upsert(recordsOf("given up", 1), AbortSignal.timeout(1_000))).rejects.toThrow("timeout");
   const waiting = patient.upsert(recordsOf("waiting", 1), signal);
   await immediately(); // it has been looked at, and waits
-  lingerMs = 0;
   const writes = await writesOf(() => Promise.all([waiting, patient.upsert(recordsOf("last", 1), signal)]));
   expect(writes).toBe(1);
   await patient.close();

@@ -14,8 +14,8 @@ export interface ParserPoolOptions {
   readonly niceness?: number;
 }
 
-/** A child is replaced after so many documents, so that what a library leaks has an end. */
-const documentsPerChildMax = 500;
+/** A child is replaced after so many documents, so that what a library leaks has an end; while it is, for a tenth of a second, the model may run out of work. */
+const documentsPerChildMax = 2_000;
 
 /** Most documents are parsed sooner than a process starts: a second one is for those that wait behind a slow one, and not behind one that is just starting. */
 const growAfterMs = 1_000;
