@@ -1,4 +1,5 @@
 import { createInterface } from "node:readline/promises";
+import { setFlagsFromString } from "node:v8";
 import { type Metadata, parseMetadata, parseProjectName } from "@millrace/core";
 import { embeddingSpaceOf } from "@millrace/embedding";
 import { loadConfig, pipelineFingerprint } from "@millrace/runtime";
@@ -41,6 +42,8 @@ export function addIngestCommand(program: Command): void {
 
 /** Answers with the exit code. */
 async function ingest(paths: readonly string[], options: IngestOptions): Promise<number> {
+  // Events and files come and go by the thousand: what is new in the heap would be given room for ten times what is kept of it.
+  setFlagsFromString("--semi-space-growth-factor=1");
   const config = loadConfig();
   parseProjectName(options.project);
   // Wrong paths and settings are told before anything is started.
