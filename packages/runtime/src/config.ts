@@ -42,7 +42,7 @@ export const environmentSchema = z.object({
   /** Folder of a cross-encoder that transformers.js can run. */
   MILLRACE_RERANKER: optionalText,
   MILLRACE_WORKERS: z.coerce.number().int().min(1).max(64).default(1),
-  MILLRACE_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(24),
+  MILLRACE_WORKER_CONCURRENCY: z.coerce.number().int().min(1).max(256).default(16),
   /** How far parsing and embedding of documents give way to queries and everything else on the machine. */
   MILLRACE_WORKER_NICENESS: z.coerce.number().int().min(0).max(19).default(10),
   MILLRACE_DOCUMENT_BYTES_MAX: z.coerce.number().int().min(1).default(limits.documentBytesMax),
