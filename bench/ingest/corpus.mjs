@@ -69,13 +69,17 @@ export function generatedCorpus(chunks, seed, chunksPerFile = 8) {
 const newFolder = () => mkdtempSync(join(tmpdir(), "millrace-bench-corpus-"));
 
 /**
- * Ingests the folder once and reads the chunks back.
+ * Ingests the folder once and reads the chunks back, by the names of their documents: in the order in which these were done, the same seed would draw others every time.
  * @param {import("./installation.mjs").Installation} installation
  * @returns {Promise<{ source: string, title: string, headings: string[], text: string, tokens: number }[]>} tokens with the model's special ones
  */
 export async function chunksOf(installation, folder, project) {
   const { documents } = await installation.ingest([folder, "--project", project]);
-  return readChunks(installation, project, documents);
+  return readChunks(
+    installation,
+    project,
+    documents.sort((a, b) => (a.source < b.source ? -1 : 1)),
+  );
 }
 
 /** The chunks of documents that were ingested, as `installation.ingest` tells them, in order, until there are `most`. */

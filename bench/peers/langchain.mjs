@@ -21,7 +21,8 @@ serveContestant(async ({ modelPath, dtype, texts, sources, lengths, batchSize, r
   const order = texts.map((_, index) => index);
   if (sorted) order.sort((a, b) => lengths[b] - lengths[a]);
   const documents = order.map((index) => new Document({ pageContent: texts[index], metadata: { source: sources[index] } }));
-  const store = new Milvus(embeddings, { collectionName: "bench", clientConfig: { address } });
+  // Without a length the longest text of the first call decides what later calls may hold.
+  const store = new Milvus(embeddings, { collectionName: "bench", clientConfig: { address }, textFieldMaxLength: 65_535 });
   // Embedding blocks the event loop for longer than the client waits for its connection.
   await store.client.connectPromise;
   const calls = slices(documents, rowsPerCall ?? documents.length);
