@@ -19,13 +19,14 @@ class NoScope {
   }
 }
 
-const { AsyncLocalStorage } = asyncHooks;
-asyncHooks.AsyncLocalStorage = NoScope as unknown as typeof AsyncLocalStorage;
+// From Node 22 on it is a getter, which cannot be assigned to.
+const real = Object.getOwnPropertyDescriptor(asyncHooks, "AsyncLocalStorage") as PropertyDescriptor;
+Object.defineProperty(asyncHooks, "AsyncLocalStorage", { value: NoScope, configurable: true, enumerable: true });
 const require = createRequire(import.meta.url);
 const parquet = createRequire(require.resolve("@zilliz/milvus2-sdk-node")).resolve("@shanghaikid/parquetjs");
 require.cache[parquet] ??= Object.assign(new Module(parquet), { loaded: true });
 const sdk = require("@zilliz/milvus2-sdk-node") as typeof import("@zilliz/milvus2-sdk-node");
-asyncHooks.AsyncLocalStorage = AsyncLocalStorage;
+Object.defineProperty(asyncHooks, "AsyncLocalStorage", real);
 
 export const { ConsistencyLevelEnum, DataType, FunctionType, LoadState, MilvusClient, promisify } = sdk;
 export type MilvusClient = InstanceType<typeof sdk.MilvusClient>;
