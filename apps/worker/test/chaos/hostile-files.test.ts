@@ -82,7 +82,12 @@ test("every bomb ends in a typed outcome within its limit, in the parser pool", 
 test("the worker lives through all of them, and every healthy file among them becomes live", { timeout: 600_000 }, async () => {
   outcomes.clear();
   const worker = await rig.startWorker(
-    { MILLRACE_PARSE_TIMEOUT_MS: String(parseTimeoutMs), MILLRACE_PARSE_MEMORY_BYTES_MAX: String(parseMemoryBytesMax) },
+    {
+      MILLRACE_PARSE_TIMEOUT_MS: String(parseTimeoutMs),
+      MILLRACE_PARSE_MEMORY_BYTES_MAX: String(parseMemoryBytesMax),
+      // Some have thousands of chunks, where the machine is fast enough to parse them within the time.
+      CHAOS_MS_PER_TEXT: "0",
+    },
     false,
   );
   const healthySamples = samples();
