@@ -69,23 +69,22 @@ export function generatedCorpus(chunks, seed, chunksPerFile = 8) {
 const newFolder = () => mkdtempSync(join(tmpdir(), "millrace-bench-corpus-"));
 
 /**
- * Ingests the folder once and reads the chunks back, by the names of their documents: in the order in which these were done, the same seed would draw others every time.
+ * Ingests the folder once and reads the chunks back.
  * @param {import("./installation.mjs").Installation} installation
  * @returns {Promise<{ source: string, title: string, headings: string[], text: string, tokens: number }[]>} tokens with the model's special ones
  */
 export async function chunksOf(installation, folder, project) {
   const { documents } = await installation.ingest([folder, "--project", project]);
-  return readChunks(
-    installation,
-    project,
-    documents.sort((a, b) => (a.source < b.source ? -1 : 1)),
-  );
+  return readChunks(installation, project, documents);
 }
 
-/** The chunks of documents that were ingested, as `installation.ingest` tells them, in order, until there are `most`. */
+/**
+ * The chunks of documents that were ingested, as `installation.ingest` tells them, until there are `most`; by the names of the documents: in the order in which
+ * these were done, the same seed would draw others every time.
+ */
 export async function readChunks(installation, project, documents, most = Number.POSITIVE_INFINITY) {
   const found = [];
-  for (const { document_id: id, source, state } of documents) {
+  for (const { document_id: id, source, state } of [...documents].sort((a, b) => (a.source < b.source ? -1 : 1))) {
     if (state !== "live") continue;
     if (found.length >= most) break;
     const { title } = await installation.request(`/v1/documents/${id}`, { project });
