@@ -4,6 +4,7 @@ import { copyFile, mkdir, mkdtemp, readFile, rename, rm, unlink, writeFile } fro
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { chunkIdsOf, documentIdOf, dot, parseProjectName } from "@millrace/core";
 import { embeddingSpaceOf } from "@millrace/embedding";
@@ -171,27 +172,23 @@ test("a plan says what would happen, and nothing happens", async () => {
 test("watching follows edits, new files, an editor's way to save, and deletions", async () => {
   await ingest();
   const child = spawn(process.execPath, [command, "ingest", folder, "--project", project, "--watch", "--json"], { env });
-  const seen: string[] = [];
-  const lines = createInterface({ input: child.stdout });
-  const until = async (text: string): Promise<void> => {
-    while (!seen.some((line) => line.includes(text))) seen.push(String((await once(lines, "line"))[0]));
-  };
-  const notes = createInterface({ input: child.stderr });
-  while (!String((await once(notes, "line"))[0]).startsWith("Watching")) {
-    // The ones before tell of the start.
-  }
+  const printed = linesOf(child.stdout);
+  const notes = linesOf(child.stderr);
+  const seen = (lines: readonly string[], ...texts: string[]): Promise<string> =>
+    vi.waitUntil(() => lines.find((line) => texts.every((text) => line.includes(text))), { timeout: 30_000 });
+  await seen(notes, "Watching");
   await mkdir(join(folder, "deep"));
   await writeFile(join(folder, "deep", "new.md"), "# New");
-  await until('"source":"deep/new.md"');
+  await seen(printed, '"source":"deep/new.md"');
   // Written beside and renamed over, with the old one moved away for a moment.
   await writeFile(join(folder, ".a.md.swp"), "# a\n\nSaved by an editor.\n");
   await rename(join(folder, "a.md"), join(folder, "a.md~"));
   await rename(join(folder, ".a.md.swp"), join(folder, "a.md"));
   await unlink(join(folder, "a.md~"));
-  await until('"source":"a.md"');
+  await seen(printed, '"source":"a.md"', '"outcome":"updated"');
   await unlink(join(folder, "b.md"));
-  await until('"event":"deleted"');
-  expect(seen.filter((line) => line.includes('"event":"deleted"'))).toEqual([expect.stringContaining('"source":"b.md"')]);
+  await seen(printed, '"event":"deleted"');
+  expect(printed.filter((line) => line.includes('"event":"deleted"'))).toEqual([expect.stringContaining('"source":"b.md"')]);
   child.kill("SIGINT");
   expect((await once(child, "exit"))[0]).toBe(0);
   expect(await sources()).toEqual(["a.md live", "c.md live", "deep/new.md live"]);
@@ -270,6 +267,13 @@ async function doctor(...args: string[]): Promise<{ code: number; findings: Line
 }
 
 /** Waits, by its events, until nothing of an ingest is pending. */
+/** Fills as the lines come: nobody has to be listening just then. */
+function linesOf(stream: Readable): string[] {
+  const lines: string[] = [];
+  createInterface({ input: stream }).on("line", (line) => lines.push(line));
+  return lines;
+}
+
 async function settled(ingestId: string): Promise<void> {
   const name = parseProjectName(project);
   const events = new Ledger(connectRedis((await readRunState(home))?.redisQueueUrl ?? "", "queue", () => undefined));

@@ -50,7 +50,7 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
     address: milvusAddress,
     space: embedder.space,
     redis: ledgerRedis,
-    writeLingerMs: (waiting) => writeLingerMs(watched.calls, waiting, config.workerConcurrency),
+    writeLingerMs: (waiting) => writeLingerMs(watched.calls, waiting, config.workerConcurrency, performance.now()),
     ...(config.milvusToken === undefined ? {} : { token: config.milvusToken }),
   });
   lifecycle.onClose("vector store", () => store.close());

@@ -2,7 +2,7 @@
  * The real worker around an embedder that takes its time but no processor, so that thousands of documents can be put through it, and with a wish to die:
  * CHAOS_KILL_AT=<stage> ends the process by SIGKILL at the second time that a document enters the stage; "mid-embed" in the middle of an
  * embedding, "in-shutdown" at a SIGTERM. CHAOS_PARSE_INLINE parses in this process, without the pool. CHAOS_BLOCK_MS keeps the event loop busy in each
- * embedding, as inference on it would; CHAOS_MS_PER_TEXT is how long a text takes (8). Asked for its "delay", it answers with the 99th percentile of that of its event loop.
+ * embedding, as inference on it would; CHAOS_MS_PER_TEXT is how long a text takes. Asked for its "delay", it answers with the 99th percentile of that of its event loop.
  */
 import { readFile } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -14,7 +14,7 @@ import { startWorker } from "../../dist/worker.js";
 
 const killAt = process.env.CHAOS_KILL_AT ?? "";
 const blockMs = Number(process.env.CHAOS_BLOCK_MS ?? 0);
-const msPerText = Number(process.env.CHAOS_MS_PER_TEXT ?? 8);
+const msPerText = Number(process.env.CHAOS_MS_PER_TEXT);
 
 const config = loadConfig();
 const logger = createLogger("chaos-worker", config.logLevel);

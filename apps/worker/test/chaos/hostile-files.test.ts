@@ -37,7 +37,8 @@ const outcomes = new Map<string, number>();
 const count = (outcome: string): void => void outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
 
 beforeAll(async () => {
-  rig = await Rig.start();
+  // Some have thousands of chunks, where the machine is fast enough to parse them within the time.
+  rig = await Rig.start(0);
 });
 afterAll(() => rig.close());
 
@@ -85,8 +86,6 @@ test("the worker lives through all of them, and every healthy file among them be
     {
       MILLRACE_PARSE_TIMEOUT_MS: String(parseTimeoutMs),
       MILLRACE_PARSE_MEMORY_BYTES_MAX: String(parseMemoryBytesMax),
-      // Some have thousands of chunks, where the machine is fast enough to parse them within the time.
-      CHAOS_MS_PER_TEXT: "0",
     },
     false,
   );

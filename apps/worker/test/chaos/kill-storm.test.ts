@@ -15,7 +15,8 @@ let rig: Rig;
 const random = seeded(seed);
 
 beforeAll(async () => {
-  rig = await Rig.start();
+  // Two workers embed 100 chunks a second, as two cores do with the real model: how much a death takes with it is a matter of that.
+  rig = await Rig.start(20);
 });
 afterAll(() => rig.close());
 
@@ -67,7 +68,7 @@ test("nothing is lost, doubled, stale or embedded much twice in a storm of kills
   expect((await rig.ledger.countByState(rig.project)).quarantined).toBe(0);
   expect(rig.deaths).toBeGreaterThanOrEqual(kills);
   // A kill takes what was being embedded with it; what had been written is found again.
-  expect(repeated).toBeLessThanOrEqual(full ? 0.05 : 0.1);
+  expect(repeated).toBeLessThanOrEqual(0.05);
 });
 
 test("an audit finds every row that was removed, left over or doubled behind our back, and repairs it in one pass", {

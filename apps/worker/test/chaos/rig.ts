@@ -53,11 +53,13 @@ export class Rig {
   readonly store: MilvusVectorStore;
   readonly blobs: FileBlobStore;
   readonly #home: string;
+  readonly #msPerText: number;
   #closing = false;
   deaths = 0;
 
-  constructor(home: string, redis: TestRedis, milvus: TestMilvusLite, redisProxy: FaultProxy, milvusProxy: FaultProxy) {
+  constructor(home: string, redis: TestRedis, milvus: TestMilvusLite, redisProxy: FaultProxy, milvusProxy: FaultProxy, msPerText: number) {
     this.#home = home;
+    this.#msPerText = msPerText;
     this.redis = redis;
     this.milvus = milvus;
     this.redisProxy = redisProxy;
@@ -69,13 +71,14 @@ export class Rig {
     this.blobs = new FileBlobStore(join(home, "blobs"));
   }
 
-  static async start(): Promise<Rig> {
+  /** @param msPerText how long its workers' embedder takes for one */
+  static async start(msPerText = 8): Promise<Rig> {
     const [home, redis, milvus] = await Promise.all([
       mkdtemp(join(tmpdir(), "millrace-chaos-")),
       startRedis({ args: ["--appendonly", "yes"] }),
       startMilvusLite(),
     ]);
-    return new Rig(home, redis, milvus, await startFaultProxy(redis.port), await startFaultProxy(milvus.port));
+    return new Rig(home, redis, milvus, await startFaultProxy(redis.port), await startFaultProxy(milvus.port), msPerText);
   }
 
   async close(): Promise<void> {
@@ -106,6 +109,7 @@ export class Rig {
         MILLRACE_AUDIT_SECONDS: "0",
         MILLRACE_LOG_LEVEL: process.env["CHAOS_LOG"] ?? "fatal",
         CHAOS_COUNTER_URL: this.redis.url,
+        CHAOS_MS_PER_TEXT: String(this.#msPerText),
         ...extra,
       },
       stdio: ["ignore", "inherit", "inherit", "ipc"],
