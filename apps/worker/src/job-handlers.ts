@@ -4,11 +4,13 @@ import { type JobData, type Producer, RetryLater } from "@millrace/queue";
 import type { Logger } from "@millrace/runtime";
 import { collectGarbage } from "./collect-garbage.ts";
 import { type ProcessDeps, processDocument, type Stage } from "./process-document.ts";
+import type { Turns } from "./turns.ts";
 
-export interface HandlerDeps extends Omit<ProcessDeps, "claimSpace" | "onFailedStage"> {
+export interface HandlerDeps extends Omit<ProcessDeps, "alone" | "claimSpace" | "onFailedStage"> {
   readonly producer: Producer;
   readonly logger: Logger;
   readonly spaces: EmbeddingSpaces;
+  readonly turns: Turns;
 }
 
 /** A child process that died of this very document: it has no other at the time. */
@@ -33,7 +35,11 @@ export async function handleDocumentJob(ref: JobData<"documents">, signal: Abort
   };
   try {
     const claim = (project: ProjectName): Promise<void> => claimSpace(project, deps);
-    const { leftRows, ...outcome } = await processDocument(ref, { ...deps, claimSpace: claim, onStage, onFailedStage }, signal);
+    const process = (alone: boolean) => processDocument(ref, { ...deps, alone, claimSpace: claim, onStage, onFailedStage }, signal);
+    let processed = await deps.turns.together(() => process(false), signal);
+    // What has died with its worker more than once would take those with it that are innocent, or has been innocent of it all along.
+    if (processed.outcome === "suspected") processed = await deps.turns.alone(processed.deaths, () => process(true), signal);
+    const { leftRows, ...outcome } = processed;
     mayHaveLeftRows = leftRows;
     log.info({ ...outcome, ms: Math.round(performance.now() - startedAt) }, "document.processed");
   } catch (cause) {

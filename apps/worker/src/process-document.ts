@@ -37,6 +37,8 @@ export interface ProcessDeps {
   readonly embedder: ChunkingEmbedder;
   readonly store: VectorStore;
   readonly chunking: ChunkingOptions;
+  /** Whether this worker works on nothing else until the document is done. */
+  readonly alone: boolean;
   /** Rejects where the project's vectors are not to be made by this worker. */
   readonly claimSpace: (project: ProjectName) => Promise<void>;
   /** Told what is about to be done: names the stage of a failure. */
@@ -52,12 +54,14 @@ export type ChunkingEmbedder = Embedder & {
 
 export type Stage = "parse" | "chunk" | "embed" | "write" | "verify" | "switch" | "done";
 export interface ProcessOutcome {
-  readonly outcome: "live" | "superseded" | "quarantined";
+  readonly outcome: "live" | "superseded" | "quarantined" | "suspected";
   /** Chunks of the version, and how many of them had to be embedded: the vectors of the others were known. */
   readonly chunks: number;
   readonly embedded: number;
   /** Whether rows of an earlier or a given up version may be left for collection. */
   readonly leftRows: boolean;
+  /** How often it has died with its worker at one point. */
+  readonly deaths: number;
 }
 
 /** Batches of one document that are worked on at the same time: while one is written, the next is embedded. */
@@ -67,15 +71,16 @@ const batchesInFlightMax = 2;
  * @throws DocumentError when the document itself cannot be processed; DependencyError (retryable) when something it needs is away for long
  */
 export async function processDocument(ref: GenerationRef, deps: ProcessDeps, signal: AbortSignal): Promise<ProcessOutcome> {
-  const { ledger, store, claimSpace, onStage } = deps;
+  const { ledger, store, claimSpace, onStage, alone } = deps;
   const stages = new Stages(deps);
-  const counts = { chunks: 0, embedded: 0, leftRows: true };
+  const counts = { chunks: 0, embedded: 0, leftRows: true, deaths: 0 };
   // Asked for together, so that it is one packet to Redis and one back.
   const claimed = claimSpace(ref.project);
   claimed.catch(() => undefined); // thrown where it is awaited, unless the job ends before
-  const begin = () => Promise.all([ledger.begin(ref, randomUUID()), ledger.get(ref.project, ref.documentId)]);
+  const begin = () => Promise.all([ledger.begin(ref, randomUUID(), { alone }), ledger.get(ref.project, ref.documentId)]);
   const [begun, entry] = await stages.run("parse", () => persist(begin, signal));
-  if (begun !== "begun") return { outcome: begun, ...counts };
+  counts.deaths = begun.deaths;
+  if (begun.outcome !== "begun") return { ...counts, outcome: begun.outcome };
   await claimed;
   if (entry?.mediaType === undefined)
     throw new DocumentError("parse.unsupported", "The ledger names no format for this document", { hint: "Ingest it again." });

@@ -8,6 +8,7 @@ import { type HandlerDeps, handleDocumentJob, handleMaintenanceJob } from "./job
 import { ParserPool } from "./parse/parser-pool.ts";
 import type { ChunkingEmbedder, Stage } from "./process-document.ts";
 import { Sweep } from "./sweep.ts";
+import { Turns } from "./turns.ts";
 import { WatchedEmbedder } from "./watched-embedder.ts";
 import { writeLingerMs } from "./write-linger.ts";
 
@@ -71,6 +72,7 @@ export async function startWorker({ config, logger, lifecycle, embedder, onStage
     chunking: config.chunking,
     logger,
     onStage,
+    turns: new Turns(),
   };
   const documents = new Consumer({
     name: "documents",

@@ -101,6 +101,15 @@ export interface ListRequest {
   readonly limit: number;
 }
 
+/**
+ * How a run began. `superseded`: the work is no longer wanted; `quarantined`: it has taken too many workers with it; `suspected`: it has died with its worker
+ * at one point `deaths` times, and is to begin again alone.
+ */
+export interface Begun {
+  readonly outcome: "begun" | "superseded" | "quarantined" | "suspected";
+  readonly deaths: number;
+}
+
 /** What happened to one document, as told to the ingest run that asked for it. */
 export interface LedgerEvent {
   /** Stream id; pass the last one seen to go on from there. */
@@ -117,8 +126,10 @@ export interface LedgerEvent {
   readonly message: string;
 }
 
-/** Deaths of a worker at one point of one document before that is put down to the document: others were in flight with it. */
+/** Deaths of a worker at one point of one document before that is put down to the document: others may have been in flight with it. */
 const workerDeathsMax = 10;
+/** From so many on no others are. */
+const workerDeathsSuspect = 2;
 /** The same of a process that had only this document. */
 const crashesMax = 2;
 /** Temporary failures of one generation before it is given up until somebody asks again: more than half an hour of outage. */
@@ -183,12 +194,14 @@ export class Ledger {
   }
 
   /**
-   * Begins a run of a job. `superseded`: the work is no longer wanted; `quarantined`: it has taken too many workers with it.
+   * Begins a run of a job.
    * @param run names the run
+   * @param options.alone nothing else is worked on by this worker until the run ends
    */
-  async begin(ref: GenerationRef, run: string): Promise<"begun" | "superseded" | "quarantined"> {
-    const reply = await this.#run("begin", ref.project, ref.documentId, [ref.generation, run, workerDeathsMax]);
-    return reply === 1 ? "begun" : reply === 2 ? "quarantined" : "superseded";
+  async begin(ref: GenerationRef, run: string, { alone = false } = {}): Promise<Begun> {
+    const given = [ref.generation, run, workerDeathsMax, workerDeathsSuspect, alone ? 1 : 0];
+    const [code, deaths] = (await this.#run("begin", ref.project, ref.documentId, given)) as [0 | 1 | 2 | 3, number];
+    return { outcome: (["superseded", "begun", "quarantined", "suspected"] as const)[code], deaths };
   }
 
   /** False when superseded: the caller stops, its work is no longer wanted. */

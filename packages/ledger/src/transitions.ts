@@ -178,13 +178,13 @@ return 1
 `;
 
 /**
- * Begins a run of the pending generation. A run before it that neither ended nor was handed back has taken its worker with it;
- * so many of those at one point end the document, since it would go on killing workers.
- *   ARGV[2] generation [3] run, a name that is not empty [4] deaths at one point at most
- * Returns 1 begun, 0 superseded, 2 quarantined now.
+ * Begins a run of the pending generation. A run before it that neither ended nor was handed back has died with its worker. After some of those at one
+ * point the document is suspected, and begins only alone; so many of them end it, since it would go on killing workers.
+ *   ARGV[2] generation [3] run, a name that is not empty [4] deaths at one point at most [5] deaths from which on it is suspected [6] alone 0|1
+ * Returns {1 begun, 0 superseded, 2 quarantined now, 3 suspected: not begun; deaths at one point}.
  */
 const begin = `${prelude}
-if get('pendingGeneration') ~= ARGV[2] then return 0 end
+if get('pendingGeneration') ~= ARGV[2] then return {0, 0} end
 if get('run') ~= '' then
   local deaths = strike('deaths', 'deathPoint')
   if deaths >= tonumber(ARGV[4]) then
@@ -193,8 +193,15 @@ if get('run') ~= '' then
     dropPending()
     setState('quarantined')
     emit(get('ingestId'), 'quarantined', {code = 'worker.died', message = message})
-    return 2
+    return {2, deaths}
   end
+end
+local deaths = tonumber(get('deaths')) or 0
+if deaths >= tonumber(ARGV[5]) and ARGV[6] ~= '1' then
+  -- Whoever dies while it waits for its turn does not die of it.
+  redis.call('HDEL', doc, 'run')
+  setState('queued')
+  return {3, deaths}
 end
 -- Another live document of the same bytes, made in the same way: its vectors may be used.
 local twin = redis.call('HGET', KEYS[9], get('contentHash') .. ':' .. get('fingerprint')) or ''
@@ -202,7 +209,7 @@ redis.call('HDEL', doc, 'retryAt')
 redis.call('HINCRBY', doc, 'attempts', 1)
 setState('parsing', 'run', ARGV[3], 'stage', 'parsing', 'twin', twin)
 emit(get('ingestId'), 'parsing')
-return 1
+return {1, deaths}
 `;
 
 /**

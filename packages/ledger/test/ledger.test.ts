@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { documentIdOf, limits, parseProjectName } from "@millrace/core";
 import { startRedis, type TestRedis } from "@millrace/testing";
 import { Redis } from "ioredis";
@@ -54,7 +55,7 @@ describe("Ledger", () => {
     const planned = await plan("c1");
     expect(planned).toMatchObject({ documentId, outcome: "added" });
     const generation = ref(planned.generation);
-    expect(await ledger.begin(generation, "run-1")).toBe("begun");
+    expect((await ledger.begin(generation, "run-1")).outcome).toBe("begun");
     expect(await ledger.liveGenerations(project, [documentId])).toEqual(new Map());
     expect(await ledger.advance(generation, { chunks: 2, done: 0 })).toBe(true);
     const before = await ledger.epoch(project);
@@ -71,7 +72,7 @@ describe("Ledger", () => {
     await redis.script("FLUSH");
     const { generation } = await plan("c2");
     await redis.script("FLUSH");
-    expect(await ledger.begin(ref(generation), "run-1")).toBe("begun");
+    expect((await ledger.begin(ref(generation), "run-1")).outcome).toBe("begun");
     expect(await ledger.advance(ref(generation), { chunks: 0, done: 0 })).toBe(true);
     await redis.script("FLUSH");
     const request = {
@@ -228,18 +229,23 @@ describe("Ledger", () => {
   it("quarantines what takes its worker with it again and again at one point, and nothing that makes progress or is handed back", async () => {
     const { project, documentId, plan, ref } = setUp();
     const poison = ref((await plan("poison")).generation);
-    for (let run = 1; run <= 10; run++) expect(await ledger.begin(poison, `run-${run}`)).toBe("begun");
-    expect(await ledger.begin(poison, "run-11")).toBe("quarantined");
+    const begin = async (ref: typeof poison, alone = false) => (await ledger.begin(ref, randomUUID(), { alone })).outcome;
+    expect([await begin(poison), await begin(poison), await begin(poison)]).toEqual(["begun", "begun", "suspected"]);
+    // A worker's death while it waits to be alone is not its own.
+    for (let run = 1; run <= 20; run++) expect(await ledger.begin(poison, "company")).toEqual({ outcome: "suspected", deaths: 2 });
+    expect(await ledger.get(project, documentId)).toMatchObject({ state: "queued" });
+    for (let death = 3; death <= 10; death++) expect(await begin(poison, true)).toBe("begun");
+    expect(await begin(poison, true)).toBe("quarantined");
     expect(await ledger.get(project, documentId)).toMatchObject({ state: "quarantined", failure: { code: "worker.died" } });
     expect(await ledger.load(project)).toEqual({ documents: 0, bytes: 0 });
 
     const slow = ref((await plan("slow")).generation);
     for (let run = 1; run <= 50; run++) {
-      expect(await ledger.begin(slow, `run-${run}`)).toBe("begun");
+      expect(await begin(slow)).toBe("begun");
       await ledger.advance(slow, { chunks: 100, done: run });
     }
     for (let run = 1; run <= 50; run++) {
-      expect(await ledger.begin(slow, `again-${run}`)).toBe("begun");
+      expect(await begin(slow)).toBe("begun");
       await ledger.release(slow);
     }
   });

@@ -2,7 +2,7 @@
  * The real worker around an embedder that takes its time but no processor, so that thousands of documents can be put through it, and with a wish to die:
  * CHAOS_KILL_AT=<stage> ends the process by SIGKILL at the second time that a document enters the stage; "mid-embed" in the middle of an
  * embedding, "in-shutdown" at a SIGTERM. CHAOS_PARSE_INLINE parses in this process, without the pool. CHAOS_BLOCK_MS keeps the event loop busy in each
- * embedding, as inference on it would; CHAOS_MS_PER_TEXT is how long a text takes. Asked for its "delay", it answers with the 99th percentile of that of its event loop.
+ * embedding, as inference on it would; a text with "poison" in it ends the process whenever it is embedded; CHAOS_MS_PER_TEXT is how long a text takes. Asked for its "delay", it answers with the 99th percentile of that of its event loop.
  */
 import { readFile } from "node:fs/promises";
 import { monitorEventLoopDelay } from "node:perf_hooks";
@@ -29,6 +29,7 @@ function embed(texts, signal) {
   const done = tail.then(async () => {
     await counters.incrby("chaos:started", texts.length).catch(() => undefined);
     if (killAt === "mid-embed") die();
+    if (texts.some((text) => text.includes("poison"))) process.kill(process.pid, "SIGKILL");
     await new Promise((resolve) => setTimeout(resolve, msPerText * texts.length));
     for (const until = performance.now() + blockMs; performance.now() < until; );
     const vectors = await hash.embed(texts, signal);

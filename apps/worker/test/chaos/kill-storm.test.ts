@@ -71,6 +71,27 @@ test("nothing is lost, doubled, stale or embedded much twice in a storm of kills
   expect(repeated).toBeLessThanOrEqual(0.05);
 });
 
+test("a document that kills whatever works on it takes none of those with it that were under way beside it", {
+  timeout: 600_000,
+}, async () => {
+  const companions = makeTexts(12, 400, random, "beside");
+  const poison = documentIdOf(rig.project, "poison.txt");
+  await rig.startWorker();
+  const before = await rig.settledCount();
+  await rig.ingest(new Map([["poison.txt", "This is poison."], ...companions]));
+  // With it they would have been dead ten times.
+  await rig.until(120_000, "its companions", async () => (await rig.settledCount()) - before === companions.size);
+  expect(await rig.ledger.get(rig.project, poison)).not.toMatchObject({ state: "quarantined" });
+  if (full) {
+    await rig.until(300_000, "its quarantine", async () => (await rig.ledger.get(rig.project, poison))?.state === "quarantined");
+    expect((await rig.ledger.countByState(rig.project)).quarantined).toBe(1);
+  }
+  await rig.ledger.remove(rig.project, poison);
+  rig.expected.delete(`${rig.project} ${poison}`);
+  await rig.settled(60_000);
+  expect(await rig.judge()).toMatchObject(clean);
+});
+
 test("an audit finds every row that was removed, left over or doubled behind our back, and repairs it in one pass", {
   timeout: 300_000,
 }, async () => {
