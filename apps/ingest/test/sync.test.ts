@@ -266,7 +266,6 @@ async function doctor(...args: string[]): Promise<{ code: number; findings: Line
   return { code, findings: lines.filter(({ event }) => event === "finding"), summary: lines.at(-1) };
 }
 
-/** Waits, by its events, until nothing of an ingest is pending. */
 /** Fills as the lines come: nobody has to be listening just then. */
 function linesOf(stream: Readable): string[] {
   const lines: string[] = [];
@@ -274,6 +273,7 @@ function linesOf(stream: Readable): string[] {
   return lines;
 }
 
+/** Waits, by its events, until nothing of an ingest is pending. */
 async function settled(ingestId: string): Promise<void> {
   const name = parseProjectName(project);
   const events = new Ledger(connectRedis((await readRunState(home))?.redisQueueUrl ?? "", "queue", () => undefined));

@@ -79,7 +79,7 @@ test("a document that kills whatever works on it takes none of those with it tha
   await rig.startWorker();
   const before = await rig.settledCount();
   await rig.ingest(new Map([["poison.txt", "This is poison."], ...companions]));
-  // With it they would have been dead ten times.
+  // Taken with it each time, they would get through only after its quarantine.
   await rig.until(120_000, "its companions", async () => (await rig.settledCount()) - before === companions.size);
   expect(await rig.ledger.get(rig.project, poison)).not.toMatchObject({ state: "quarantined" });
   if (full) {
